@@ -1,2 +1,59 @@
-//! (in the making)
-fn main() {}
+//! The project's own chores: `cargo xtask <command>`.
+//!
+//! Owns what is checked and run around the product: formatting, lints, the direction of the crate
+//! arrows, dependency licences, a real Kafka for tests, the tests, the benchmarks. It refuses to
+//! depend on any product crate, so it builds in seconds and can say what is missing before a long
+//! build starts.
+
+mod bench;
+mod kafka;
+mod layers;
+mod licences;
+mod prerequisites;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  test                 check what is needed, bring a real Kafka up, run every test, take it down
+    --no-kafka         leave the tests on a real broker out (they say so)
+  check                format, lints, crate arrows, dependency licences
+  layers               crate arrows point down only, and no crate knows what it must not
+  licences             every dependency's licence is on the allow-list
+  kafka up|down|status a real Apache Kafka on 127.0.0.1 (see docs/kafka-for-tests.md)
+  bench [NAME]         the figures of docs/benchmarks.md, as ratios measured in one run
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let outcome = match command {
+        "test" => test::run_command(rest),
+        "check" => test::check(),
+        "layers" => layers::check(),
+        "licences" => licences::check(),
+        "kafka" => kafka::run(rest),
+        "bench" => bench::run_command(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        unknown => {
+            eprintln!("xtask: no command `{unknown}`\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("xtask {command}: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
