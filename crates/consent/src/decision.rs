@@ -1,0 +1,188 @@
+//! Consent decisions: a grant, refusal or withdrawal by a person, at an instant.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::basis::ConsentForm;
+use crate::ids::{NoticeRef, SubjectId};
+use crate::slug::{Category, Channel, PurposeId, RecipientId};
+use crate::time::Timestamp;
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DecisionState {
+    /// Consent was given.
+    Granted,
+    /// Consent was asked for and refused.
+    Refused,
+    /// Consent given before was withdrawn (art. 15).
+    Withdrawn,
+    /// Something was decided that cannot be read: it restricts like a refusal (I5).
+    Unreadable,
+}
+
+impl DecisionState {
+    /// The name in events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Withdrawn => "withdrawn",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl From<&str> for DecisionState {
+    /// Reads the name in events; what is not known is [`DecisionState::Unreadable`].
+    fn from(text: &str) -> Self {
+        match text {
+            "granted" => Self::Granted,
+            "refused" => Self::Refused,
+            "withdrawn" => Self::Withdrawn,
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+impl fmt::Display for DecisionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for DecisionState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for DecisionState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::from(String::deserialize(deserializer)?.as_str()))
+    }
+}
+
+/// Which purposes a decision is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selector {
+    /// Every purpose. Only refusals and withdrawals can be about all of them.
+    All,
+    /// One purpose and those that are part of it.
+    One(PurposeId),
+}
+
+/// Who made or recorded a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// The person.
+    Subject,
+    /// A parent or guardian (art. 31).
+    Guardian {
+        /// Who.
+        guardian: SubjectId,
+    },
+    /// An agent of the handler who recorded what the person said.
+    Agent,
+    /// A system, such as an import.
+    System,
+}
+
+/// The acts by which people decide that this crate knows by name; see [`Decision::act`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Act;
+
+impl Act {
+    /// Acts that indicate nothing (art. 14: voluntary and explicit).
+    pub const NOT_EXPLICIT: [&str; 5] = [
+        "pre_ticked",
+        "silence",
+        "browsing",
+        "inferred",
+        "bundled_terms",
+    ];
+
+    /// Whether an act indicates a will: it has a name, and none of [`Act::NOT_EXPLICIT`].
+    #[must_use]
+    pub fn is_explicit(act: &str) -> bool {
+        let act = act.trim();
+        !act.is_empty() && !Self::NOT_EXPLICIT.contains(&act)
+    }
+}
+
+/// A decision, without its subject and times, which stand in the [`crate::Fact`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// What was decided.
+    pub state: DecisionState,
+    /// For which purposes.
+    pub purpose: Selector,
+    /// For one channel only; `None`: not limited to one.
+    pub channel: Option<Channel>,
+    /// For one recipient only; `None`: a grant names no recipient, a withdrawal reaches all.
+    pub recipient: Option<RecipientId>,
+    /// For these categories only; `None`: not limited.
+    pub categories: Option<BTreeSet<Category>>,
+    /// On a refusal or withdrawal, `Some(false)` limits it to the personalisation (art. 24); on a
+    /// grant it means granted without personalisation.
+    pub personalisation: Option<bool>,
+    /// The notice version that was shown.
+    pub notice: Option<NoticeRef>,
+    /// The form it took.
+    pub form: ConsentForm,
+    /// The act that indicated it, such as `checkbox`; `pre_ticked`, `silence`, `browsing`,
+    /// `inferred` and `bundled_terms` indicate nothing.
+    pub act: String,
+    /// Identifies the indication, so that one indication for two things shows (bundling). A
+    /// digest, never what the person wrote.
+    pub indication: Option<String>,
+    /// Whether there is an artefact that proves it.
+    pub evidence: bool,
+    /// Who made or recorded it.
+    pub actor: Actor,
+    /// Whether the person was authenticated when deciding.
+    pub authenticated: bool,
+    /// When it ends by itself; the instant itself is already without it.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Decision {
+    /// A decision of this state for one purpose, by the person, authenticated, in general form,
+    /// with an explicit act and nothing else named.
+    #[must_use]
+    pub fn new(state: DecisionState, purpose: Selector) -> Self {
+        Self {
+            state,
+            purpose,
+            channel: None,
+            recipient: None,
+            categories: None,
+            personalisation: None,
+            notice: None,
+            form: ConsentForm::General,
+            act: "statement".to_owned(),
+            indication: None,
+            evidence: false,
+            actor: Actor::Subject,
+            authenticated: true,
+            expires_at: None,
+        }
+    }
+
+    /// What must be taken of a decision that cannot be read: it restricts everything.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        Self {
+            act: String::new(),
+            authenticated: false,
+            actor: Actor::System,
+            ..Self::new(DecisionState::Unreadable, Selector::All)
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Which fact beats which (rules R2, R3).
+
+use crate::fact::Fact;
+
+/// Whether a widening fact supersedes a restricting one of the same subject.
+///
+/// Both times must be strictly later. The claimed time alone would let a forged clock beat a
+/// withdrawal received before; the receipt alone would let an old grant that arrives late reopen
+/// a later withdrawal. Ties restrict (I6).
+pub(super) fn supersedes(widening: &Fact, restricting: &Fact) -> bool {
+    widening.time() > restricting.time() && widening.received_at > restricting.received_at
+}

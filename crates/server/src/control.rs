@@ -1,0 +1,104 @@
+//! What the owner of a data directory may ask of the process that holds its stores.
+//!
+//! The trait is the seam: HTTP here, files and stores in the binary.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::problem::Problem;
+
+/// Operations on the stores themselves, offered on the local socket only.
+#[async_trait]
+pub trait Control: Send + Sync + 'static {
+    /// What applying the programme in `dir` would change.
+    async fn plan(&self, dir: PathBuf) -> Result<Changes, Problem>;
+    /// Validates the programme in `dir` and journals its definitions.
+    async fn apply(&self, dir: PathBuf) -> Result<Changes, Problem>;
+    /// Brings a file in; sends progress as it goes. The last one sent tells how it ended.
+    async fn import(&self, request: ImportRequest, progress: mpsc::Sender<ImportProgress>);
+    /// Catches the profiles up with the journal, or folds them anew.
+    async fn project(&self, rebuild: bool) -> Result<Projected, Problem>;
+    /// Adds a principal and returns its token, which is not kept.
+    async fn add_principal(&self, request: NewPrincipal) -> Result<String, Problem>;
+    /// Revokes a principal.
+    async fn revoke_principal(&self, name: &str) -> Result<(), Problem>;
+}
+
+/// Changes of definitions.
+#[derive(Debug, Serialize)]
+pub struct Changes {
+    /// In the order they are journalled.
+    pub changes: Vec<Change>,
+}
+
+/// One definition's change.
+#[derive(Debug, Serialize)]
+pub struct Change {
+    /// `create`, `update`, `retire` or `unchanged`.
+    pub action: &'static str,
+    /// Kind, name and version.
+    pub key: String,
+}
+
+/// A file to import.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportRequest {
+    /// The file, CSV or NDJSON.
+    pub file: PathBuf,
+    /// The mapping, YAML.
+    pub mapping: PathBuf,
+    /// Where bad rows go.
+    pub rejects: PathBuf,
+    /// Whether to forget how far an earlier run came.
+    #[serde(default)]
+    pub restart: bool,
+}
+
+/// How far an import came.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ImportProgress {
+    /// Size of the file.
+    pub bytes_total: u64,
+    /// Bytes of it that are done.
+    pub bytes_done: u64,
+    /// Rows that are done.
+    pub rows: u64,
+    /// Events journalled.
+    pub journalled: u64,
+    /// Events recognised as duplicates.
+    pub duplicates: u64,
+    /// Rows written to the reject file.
+    pub rejected: u64,
+    /// Why it stopped before the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a projection run did.
+#[derive(Debug, Serialize)]
+pub struct Projected {
+    /// Number of the manifest in force.
+    pub manifest: u64,
+    /// Events folded.
+    pub folded: u64,
+    /// Events that had been folded before.
+    pub duplicates: u64,
+    /// Records that could not be read, each recorded with its position.
+    pub skipped: u64,
+}
+
+/// A principal to add.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPrincipal {
+    /// Its name.
+    pub name: String,
+    /// `analyst` or `officer`.
+    pub role: String,
+    /// Purposes it may use data for.
+    pub purposes: Vec<String>,
+}

@@ -1,0 +1,184 @@
+//! `POST /v1/explain`: reason counts for everybody; one member or the waterfall of a query for officers.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringArray, UInt64Array};
+use assent_consent::{FactKind, Reason, Selector, SubjectId, Verdict};
+use assent_segment::{Asked, BaseCounts, LawfulSession, MemberExplained};
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Services;
+use crate::answer;
+use crate::body::JsonBody;
+use crate::problem::Problem;
+use crate::query::principal;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Explain {
+    purpose: Option<String>,
+    channel: Option<String>,
+    recipient: Option<String>,
+    member: Option<String>,
+    sql: Option<String>,
+    /// The legal-duty purpose under which an officer looks at one member.
+    under: Option<String>,
+}
+
+pub(crate) async fn explain(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    JsonBody(explain): JsonBody<Explain>,
+) -> Result<Response, Problem> {
+    let format = answer::accepted(&headers)?;
+    let principal = principal(&services, &headers).await?;
+    let about = Asked {
+        purpose: explain.purpose,
+        channel: explain.channel,
+        recipient: explain.recipient,
+    };
+    let open = async |asked: &Asked| {
+        LawfulSession::open(&services.engine, &principal, asked, None).await
+    };
+    match (explain.member, explain.sql) {
+        (Some(member), _) => {
+            let member: SubjectId = member.parse().map_err(|_| {
+                Problem::invalid(
+                    "member_unreadable",
+                    "a member id has 32 hexadecimal digits, as `members.member_id` shows it",
+                )
+            })?;
+            let under = Asked {
+                purpose: explain.under,
+                ..Asked::default()
+            };
+            let told = open(&under)
+                .await?
+                .explain_member(member, &about, None)
+                .await?;
+            Ok(Json(member_json(&told)).into_response())
+        }
+        (None, Some(sql)) => {
+            let waterfall = open(&about).await?.waterfall(&sql).await?;
+            let mut steps = reasons(&waterfall.base);
+            steps.push(("rows of the query".to_owned(), waterfall.rows as u64));
+            counted(format, &steps)
+        }
+        (None, None) => counted(format, &reasons(&open(&about).await?.base_counts().await?)),
+    }
+}
+
+/// The base, then what is lost to each reason, then what is left.
+fn reasons(counts: &BaseCounts) -> Vec<(String, u64)> {
+    let mut steps = vec![("base".to_owned(), counts.base())];
+    for (reason, members) in &counts.denied {
+        steps.push((format!("denied: {}", Reason::as_str(*reason)), *members));
+    }
+    steps.push(("permitted".to_owned(), counts.permitted));
+    steps
+}
+
+fn counted(
+    format: assent_segment::format::Format,
+    steps: &[(String, u64)],
+) -> Result<Response, Problem> {
+    let names: StringArray = steps.iter().map(|(name, _)| Some(name.as_str())).collect();
+    let counts: UInt64Array = steps.iter().map(|(_, count)| Some(*count)).collect();
+    answer::table(
+        format,
+        [
+            ("step", Arc::new(names) as ArrayRef),
+            ("members", Arc::new(counts)),
+        ],
+    )
+}
+
+/// The account of a member's verdicts: each subject with the facts, notices and positions that made its verdict.
+fn member_json(told: &MemberExplained) -> Value {
+    let subjects: Vec<Value> = told
+        .subjects
+        .iter()
+        .map(|subject| {
+            let explained = &subject.explained;
+            let verdict = match &explained.evaluation.verdict {
+                Verdict::Lawful(coverage) => json!({
+                    "lawful": true,
+                    "categories": coverage.categories.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                }),
+                Verdict::Denied(reason) => json!({ "lawful": false, "reason": reason.as_str() }),
+            };
+            let facts: Vec<Value> = explained
+                .facts
+                .iter()
+                .map(|placed| {
+                    json!({
+                        "fact": fact_json(&placed.fact.kind),
+                        "subject": placed.fact.subject.to_string(),
+                        "event_time": placed.fact.event_time.to_string(),
+                        "received_at": placed.fact.received_at.to_string(),
+                        "position": placed.position.to_string(),
+                        "decided": explained.evaluation.decided_by == Some(placed.fact.id),
+                    })
+                })
+                .collect();
+            json!({
+                "subject": subject.subject.to_string(),
+                "verdict": verdict,
+                "may_change_at": explained.evaluation.reconsider_at.map(|at| at.to_string()),
+                "notices": explained.notices.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "facts": facts,
+            })
+        })
+        .collect();
+    json!({
+        "member": told.member.to_string(),
+        "purpose": told.declared.purpose.to_string(),
+        "channel": told.declared.channel.as_ref().map(ToString::to_string),
+        "recipient": told.declared.recipient.as_ref().map(ToString::to_string),
+        "at": told.at.to_string(),
+        "subjects": subjects,
+    })
+}
+
+/// What a fact says, without what the officer does not need: a birth date is told as known, not as a date.
+fn fact_json(kind: &FactKind) -> Value {
+    match kind {
+        FactKind::Decision(decision) => json!({
+            "decision": format!("{:?}", decision.state).to_lowercase(),
+            "purpose": match &decision.purpose {
+                Selector::All => "all",
+                Selector::One(purpose) => purpose.as_str(),
+            },
+            "channel": decision.channel.as_ref().map(ToString::to_string),
+            "recipient": decision.recipient.as_ref().map(ToString::to_string),
+            "categories": decision.categories.as_ref().map(|set| set.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            "personalisation": decision.personalisation,
+            "notice": decision.notice.as_ref().map(ToString::to_string),
+            "form": format!("{:?}", decision.form).to_lowercase(),
+            "expires_at": decision.expires_at.map(|at| at.to_string()),
+        }),
+        FactKind::Linked { other } => json!({ "linked_with": other.to_string() }),
+        FactKind::Unlinked { other } => json!({ "unlinked_from": other.to_string() }),
+        FactKind::ContractStarted { purpose, starts_at, .. } => json!({
+            "contract_started": starts_at.to_string(),
+            "purpose": purpose.as_ref().map(ToString::to_string),
+        }),
+        FactKind::ContractEnded { ends_at, .. } => json!({ "contract_ended": ends_at.to_string() }),
+        FactKind::BirthDate(_) => json!({ "birth_date": "known" }),
+        FactKind::GuardianshipStarted { .. } => json!({ "guardianship": "started" }),
+        FactKind::GuardianshipEnded { .. } => json!({ "guardianship": "ended" }),
+        FactKind::Restricted { purpose } => {
+            json!({ "restricted": purpose.as_ref().map_or("all".to_owned(), ToString::to_string) })
+        }
+        FactKind::RestrictionLifted { purpose } => {
+            json!({ "restriction_lifted": purpose.as_ref().map_or("all".to_owned(), ToString::to_string) })
+        }
+        FactKind::Erased => json!({ "erased": true }),
+        FactKind::PublicSource { .. } => json!({ "public_source": true }),
+    }
+}

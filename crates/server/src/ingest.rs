@@ -1,0 +1,130 @@
+//! `POST /v1/consents` and `POST /v1/{track,identify,page,screen,group,alias,batch}`.
+//!
+//! The answer is exactly 200 for whatever was taken (two SDKs send again on 202), and it comes after the journal's
+//! acknowledgement. Each event has its own outcome; a bad item does not cost the rest of its batch.
+
+use assent_intake::{ErrorKind, Outcome, Route, Warning};
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::Services;
+use crate::authorization;
+use crate::body;
+use crate::problem::Problem;
+
+/// The tracking routes, with the short names of the browser SDK.
+pub(crate) const TRACKING: [(&str, Route); 14] = [
+    ("/v1/track", Route::Track),
+    ("/v1/t", Route::Track),
+    ("/v1/identify", Route::Identify),
+    ("/v1/i", Route::Identify),
+    ("/v1/page", Route::Page),
+    ("/v1/p", Route::Page),
+    ("/v1/screen", Route::Screen),
+    ("/v1/s", Route::Screen),
+    ("/v1/group", Route::Group),
+    ("/v1/g", Route::Group),
+    ("/v1/alias", Route::Alias),
+    ("/v1/a", Route::Alias),
+    ("/v1/batch", Route::Batch),
+    ("/v1/b", Route::Batch),
+];
+
+pub(crate) async fn events(
+    State(services): State<Services>,
+    route: Route,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let (head, body) = request.into_parts();
+    let caller = authorization::caller(&head.headers)?;
+    let body = body::read(&head.headers, body, services.body_limit).await?;
+    let outcomes = services.intake.events(&caller, route, body.into()).await?;
+    Ok(Json(answer(&outcomes)))
+}
+
+pub(crate) async fn consents(
+    State(services): State<Services>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let (head, body) = request.into_parts();
+    let caller = authorization::caller(&head.headers)?;
+    let body = body::read(&head.headers, body, services.body_limit).await?;
+    let decisions = serde_json::from_slice(&body).map_err(|error| {
+        Problem::invalid(
+            "not_json",
+            format!(
+                "the body is not JSON (line {}, column {})",
+                error.line(),
+                error.column()
+            ),
+        )
+    })?;
+    let outcomes = services.intake.consents(&caller, decisions).await?;
+    Ok(Json(answer(&outcomes)))
+}
+
+/// `success` is what SDKs look at; `rejected` and `warnings` are for people.
+fn answer(outcomes: &[Outcome]) -> Value {
+    let (mut journalled, mut duplicates) = (0_u64, 0_u64);
+    let (mut rejected, mut warnings) = (Vec::new(), Vec::new());
+    for (index, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Outcome::Journalled { warnings: of, .. } => {
+                journalled += 1;
+                warnings.extend(of.iter().map(|warning| told(index, warning)));
+            }
+            Outcome::Duplicate => duplicates += 1,
+            Outcome::Rejected(reason) => rejected.push(json!({
+                "index": index,
+                "code": reason.code.as_str(),
+                "pointer": reason.pointer,
+                "message": reason.message,
+                "fix": reason.fix,
+            })),
+        }
+    }
+    let mut answer = json!({
+        "success": true,
+        "journalled": journalled,
+        "duplicates": duplicates,
+    });
+    if !rejected.is_empty() {
+        answer["rejected"] = rejected.into();
+    }
+    if !warnings.is_empty() {
+        answer["warnings"] = warnings.into();
+    }
+    answer
+}
+
+fn told(index: usize, warning: &Warning) -> Value {
+    json!({
+        "index": index,
+        "code": warning.code.as_str(),
+        "pointer": warning.pointer,
+        "message": warning.message,
+    })
+}
+
+impl From<assent_intake::Error> for Problem {
+    fn from(error: assent_intake::Error) -> Self {
+        let code = error.code();
+        let text = error.to_string();
+        match error.kind() {
+            ErrorKind::Invalid => Self::new(StatusCode::BAD_REQUEST, code, text),
+            ErrorKind::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, code, text),
+            ErrorKind::Denied => Self::new(StatusCode::UNAUTHORIZED, code, text),
+            ErrorKind::NotFound => Self::new(StatusCode::NOT_FOUND, code, text),
+            ErrorKind::Unavailable => {
+                tracing::warn!(code, cause = ?std::error::Error::source(&error).map(ToString::to_string), "intake unavailable");
+                Self::unavailable(code, text)
+            }
+            ErrorKind::Corrupt | ErrorKind::Internal => {
+                tracing::error!(code, cause = ?std::error::Error::source(&error).map(ToString::to_string), "intake failed");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, text)
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Errors as RFC 9457 problems, the one place that picks a status.
+//!
+//! Each problem also carries `code` and `message`: the RudderStack client re-sends a 400 for ever whose JSON lacks
+//! `code`. Texts come from typed errors that hold no personal data; whatever is internal is logged, not sent.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// What an error answer says (RFC 9457), with `code` and `message` for ingest clients.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    /// A URI that names the kind of problem; stable.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// The kind of problem in a few words.
+    pub title: &'static str,
+    /// The HTTP status, repeated for whoever sees the body only.
+    pub status: u16,
+    /// What happened here and what to do.
+    pub detail: String,
+    /// A stable snake-case code.
+    pub code: String,
+    /// The same text as `detail`.
+    pub message: String,
+    /// Single faults, each with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Fault>,
+    /// Whole seconds after which a retry makes sense.
+    #[serde(skip)]
+    pub retry_after: Option<u32>,
+}
+
+/// One fault of several.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fault {
+    /// Where: a JSON pointer, or `file:line:column`.
+    pub pointer: String,
+    /// What is wrong and how to mend it.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem with a status and a stable code.
+    #[must_use]
+    pub fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        let code = code.into();
+        let detail = detail.into();
+        Self {
+            type_: format!("urn:assent:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("error"),
+            status: status.as_u16(),
+            message: detail.clone(),
+            detail,
+            code,
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// With the single faults behind it.
+    #[must_use]
+    pub fn with_faults(mut self, errors: Vec<Fault>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// 503: nothing was done, a retry makes sense.
+    #[must_use]
+    pub fn unavailable(code: impl Into<String>, detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        problem.retry_after = Some(1);
+        problem
+    }
+
+    /// 500: the cause goes to the log, not to the caller.
+    #[must_use]
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(cause = %cause, "internal error");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "a defect of this program; its log says more",
+        )
+    }
+
+    /// 400: the request itself is wrong.
+    #[must_use]
+    pub fn invalid(code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (
+            status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            body,
+        )
+            .into_response();
+        if let Some(seconds) = self.retry_after {
+            // Whole seconds: several SDKs cannot read anything else.
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<assent_segment::Error> for Problem {
+    fn from(error: assent_segment::Error) -> Self {
+        use assent_segment::ErrorKind;
+        let text = error.to_string();
+        let code = error.code();
+        match error.kind() {
+            ErrorKind::Invalid => Self::new(StatusCode::BAD_REQUEST, code, text),
+            ErrorKind::NotFound => Self::new(StatusCode::NOT_FOUND, code, text),
+            ErrorKind::Denied => Self::new(StatusCode::FORBIDDEN, code, text),
+            ErrorKind::Unavailable => Self::unavailable(code, text),
+            ErrorKind::Exhausted => Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text),
+            ErrorKind::Corrupt | ErrorKind::Internal => {
+                tracing::error!(code, "{text}");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, text)
+            }
+        }
+    }
+}

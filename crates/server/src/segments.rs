@@ -1,0 +1,139 @@
+//! `/v1/segments`: list, show, run; and export, on the local socket only, since it writes a file here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array};
+use assent_segment::{ExportFormat, LawfulSession};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Services;
+use crate::answer;
+use crate::body::JsonBody;
+use crate::problem::Problem;
+use crate::query::{instant, principal};
+
+/// Days after which an exported file must not be used: people may withdraw meanwhile.
+const EXPORT_VALID_DAYS: u32 = 7;
+
+pub(crate) async fn list(
+    State(services): State<Services>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let format = answer::accepted(&headers)?;
+    let principal = principal(&services, &headers).await?;
+    let segments = services.engine.segments(&principal);
+    let text = |of: &dyn Fn(&assent_segment::SegmentSummary) -> Option<String>| -> ArrayRef {
+        Arc::new(segments.iter().map(of).collect::<StringArray>())
+    };
+    let versions: UInt32Array = segments.iter().map(|segment| Some(segment.version)).collect();
+    let allowed: BooleanArray = segments.iter().map(|segment| Some(segment.allowed)).collect();
+    answer::table(
+        format,
+        [
+            ("name", text(&|segment| Some(segment.name.clone()))),
+            ("version", Arc::new(versions)),
+            ("purpose", text(&|segment| Some(segment.purpose.to_string()))),
+            (
+                "channel",
+                text(&|segment| segment.channel.as_ref().map(ToString::to_string)),
+            ),
+            ("allowed", Arc::new(allowed)),
+            ("description", text(&|segment| Some(segment.description.clone()))),
+        ],
+    )
+}
+
+pub(crate) async fn show(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let principal = principal(&services, &headers).await?;
+    let segment = services.engine.segment(&principal, &name)?;
+    let wants_text = headers
+        .get(axum::http::header::ACCEPT)
+        .is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
+    if wants_text {
+        let mut header = format!(
+            "CREATE SEGMENT {}\n  FOR PURPOSE {}",
+            segment.name, segment.purpose
+        );
+        if let Some(channel) = &segment.channel {
+            header.push_str(&format!(" CHANNEL {channel}"));
+        }
+        if let Some(recipient) = &segment.recipient {
+            header.push_str(&format!(" RECIPIENT {recipient}"));
+        }
+        let text = format!(
+            "-- {}\n-- version {}, sha256 of the query {}\n{header}\n  AS {};\n",
+            segment.description.replace('\n', "\n-- "),
+            segment.version,
+            segment.sql_sha256,
+            segment.query.trim()
+        );
+        return Ok(text.into_response());
+    }
+    Ok(Json(json!({
+        "name": segment.name,
+        "version": segment.version,
+        "purpose": segment.purpose.as_str(),
+        "channel": segment.channel.as_ref().map(ToString::to_string),
+        "recipient": segment.recipient.as_ref().map(ToString::to_string),
+        "description": segment.description,
+        "query": segment.query,
+        "sql_sha256": segment.sql_sha256,
+        "allowed": segment.allowed,
+    }))
+    .into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Run {
+    as_of: Option<String>,
+}
+
+pub(crate) async fn run(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    JsonBody(run): JsonBody<Run>,
+) -> Result<Response, Problem> {
+    let format = answer::accepted(&headers)?;
+    let principal = principal(&services, &headers).await?;
+    let as_of = instant(run.as_of.as_deref())?;
+    let session = LawfulSession::for_segment(&services.engine, &principal, &name, as_of).await?;
+    answer::rows(format, &session.run_segment(&name).await?.result)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Export {
+    format: String,
+    dir: PathBuf,
+}
+
+pub(crate) async fn export(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    JsonBody(export): JsonBody<Export>,
+) -> Result<Json<Value>, Problem> {
+    let principal = principal(&services, &headers).await?;
+    let format: ExportFormat = export.format.parse().map_err(Problem::from)?;
+    let session = LawfulSession::for_segment(&services.engine, &principal, &name, None).await?;
+    let exported = session
+        .export_segment(&name, format, &export.dir, EXPORT_VALID_DAYS)
+        .await?;
+    Ok(Json(json!({
+        "file": exported.file,
+        "manifest_file": exported.manifest_file,
+        "manifest": exported.manifest,
+    })))
+}
