@@ -108,11 +108,22 @@ impl Act {
     ];
 
     /// Whether an act indicates a will: it has a name, and none of [`Act::NOT_EXPLICIT`].
+    ///
+    /// Names are compared as people vary them: trimmed, in lower case, with `-` and spaces read
+    /// as `_`, so that `Pre-Ticked` is no explicit act either.
     #[must_use]
     pub fn is_explicit(act: &str) -> bool {
         let act = act.trim();
-        !act.is_empty() && !Self::NOT_EXPLICIT.contains(&act)
+        !act.is_empty() && !Self::NOT_EXPLICIT.iter().any(|name| is_same_act(act, name))
     }
+}
+
+fn is_same_act(written: &str, name: &str) -> bool {
+    let read = |byte: u8| match byte {
+        b'-' | b' ' => b'_',
+        other => other.to_ascii_lowercase(),
+    };
+    written.bytes().map(read).eq(name.bytes())
 }
 
 /// A decision, without its subject and times, which stand in the [`crate::Fact`].
@@ -184,5 +195,46 @@ impl Decision {
             actor: Actor::System,
             ..Self::new(DecisionState::Unreadable, Selector::All)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acts_that_indicate_nothing_are_known_however_they_are_written() {
+        for act in [
+            "",
+            "  ",
+            "pre_ticked",
+            "Pre-Ticked",
+            " BUNDLED terms ",
+            "Silence",
+        ] {
+            assert!(!Act::is_explicit(act), "{act:?}");
+        }
+        for act in ["checkbox", "signature", "unticked", "pre_ticked_not"] {
+            assert!(Act::is_explicit(act), "{act:?}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_not_known_is_unreadable() {
+        for state in ["granted", "refused", "withdrawn"] {
+            assert_eq!(DecisionState::from(state).as_str(), state);
+        }
+        for text in ["Granted", "", "given", "unreadable"] {
+            assert_eq!(DecisionState::from(text), DecisionState::Unreadable);
+        }
+        let read: DecisionState = serde_json::from_str("\"perhaps\"").unwrap();
+        assert_eq!(read, DecisionState::Unreadable);
+    }
+
+    #[test]
+    fn what_stands_for_an_unreadable_decision_is_about_everything() {
+        let decision = Decision::unreadable();
+        assert_eq!(decision.purpose, Selector::All);
+        assert_eq!(decision.state, DecisionState::Unreadable);
     }
 }

@@ -171,3 +171,122 @@ impl Findings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: &str = r#"{
+        "id": "terms", "version": 1, "change": "material",
+        "effective_from": "2026-01-01T00:00:00Z",
+        "handler": { "name": "Example Trading", "contact": "privacy@example.com" },
+        "rights": "Write to us.",
+        "texts": { "en": "The terms." },
+        "purposes": {
+            "sharing": {
+                "method": "Provided to partners", "categories": ["contact"],
+                "retention": "One year, then deleted",
+                "sensitive": { "health": { "necessity": "Needed", "impact": "Reveals" } },
+                "recipients": { "bank": {
+                    "name": "Example Bank", "contact": "privacy@bank.example",
+                    "purpose": "Cards", "method": "Letters", "categories": ["contact"]
+                } }
+            }
+        }
+    }"#;
+
+    fn deficiencies(text: &str) -> Vec<(String, &'static str)> {
+        let notice: Notice = serde_json::from_str(text).unwrap();
+        let found = notice.deficiencies();
+        found.into_iter().map(|d| (d.field, d.article)).collect()
+    }
+
+    #[test]
+    fn a_complete_notice_lacks_nothing() {
+        assert_eq!(deficiencies(COMPLETE), []);
+    }
+
+    #[test]
+    fn each_text_that_is_missing_is_named_with_its_article() {
+        let sharing = "purposes.sharing";
+        for (text, field, article) in [
+            ("Example Trading", "handler.name", "17(1)(1)"),
+            ("privacy@example.com", "handler.contact", "17(1)(1)"),
+            ("Write to us.", "rights", "17(1)(3)"),
+            ("The terms.", "texts.en", "17(1)"),
+            (
+                "Provided to partners",
+                &format!("{sharing}.method"),
+                "17(1)(2)",
+            ),
+            (
+                "One year, then deleted",
+                &format!("{sharing}.retention"),
+                "17(1)(2)",
+            ),
+            (
+                "Needed",
+                &format!("{sharing}.sensitive.health.necessity"),
+                "30",
+            ),
+            (
+                "Reveals",
+                &format!("{sharing}.sensitive.health.impact"),
+                "30",
+            ),
+            (
+                "Example Bank",
+                &format!("{sharing}.recipients.bank.name"),
+                "23",
+            ),
+            (
+                "privacy@bank.example",
+                &format!("{sharing}.recipients.bank.contact"),
+                "23",
+            ),
+            ("Cards", &format!("{sharing}.recipients.bank.purpose"), "23"),
+            (
+                "Letters",
+                &format!("{sharing}.recipients.bank.method"),
+                "23",
+            ),
+        ] {
+            for blank in ["", " "] {
+                let notice = COMPLETE.replace(&format!("\"{text}\""), &format!("\"{blank}\""));
+                assert_eq!(deficiencies(&notice), [(field.to_owned(), article)]);
+            }
+        }
+    }
+
+    #[test]
+    fn lists_that_are_empty_and_a_blank_exemption_are_named() {
+        let mut notice: Notice = serde_json::from_str(COMPLETE).unwrap();
+        notice.version = 0;
+        notice.texts.clear();
+        notice.exemption = Some("  ".to_owned());
+        let sharing = notice.purposes.values_mut().next().unwrap();
+        sharing.categories.clear();
+        sharing.sensitive.clear();
+        sharing
+            .recipients
+            .values_mut()
+            .next()
+            .unwrap()
+            .categories
+            .clear();
+        let fields: Vec<_> = notice.deficiencies().into_iter().map(|d| d.field).collect();
+        let expected = [
+            "version",
+            "purposes.sharing.categories",
+            "purposes.sharing.recipients.bank.categories",
+            "texts",
+            "exemption",
+        ];
+        assert_eq!(fields, expected);
+        notice.purposes.clear();
+        let found = notice.deficiencies();
+        assert!(found.iter().any(|d| d.field == "purposes"));
+        let shown = found[0].to_string();
+        assert_eq!(shown, "version: count versions from 1 (art. 17(2))");
+    }
+}

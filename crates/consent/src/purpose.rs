@@ -173,3 +173,71 @@ impl Purpose {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purpose(more: &str) -> Purpose {
+        let text = format!(
+            r#"{{ "id": "sharing", "version": 1, "title": {{ "en": "Sharing" }},
+                "basis": "consent", "categories": ["contact"], "default_retention_days": 30
+                {more} }}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn fields(purpose: &Purpose) -> Vec<&'static str> {
+        purpose
+            .faults()
+            .into_iter()
+            .map(|fault| fault.field)
+            .collect()
+    }
+
+    #[test]
+    fn what_is_not_written_is_the_restrictive_default() {
+        let sound = purpose("");
+        assert_eq!(fields(&sound), [""; 0]);
+        assert_eq!(sound.form, ConsentForm::General);
+        assert!(sound.recipients.is_empty() && sound.channels.is_empty());
+        assert!(sound.reask_after_days.is_none());
+    }
+
+    #[test]
+    fn each_fault_names_its_field() {
+        for (more, field) in [
+            (r#", "sensitive": ["health"]"#, "sensitive"),
+            (r#", "retention_days": { "health": 1 }"#, "retention_days"),
+            (r#", "parent": "sharing""#, "parent"),
+            (r#", "form": "written""#, "form"),
+        ] {
+            assert_eq!(fields(&purpose(more)), [field]);
+        }
+        let mut broken = purpose("");
+        broken.version = 0;
+        broken.title.clear();
+        broken.categories.clear();
+        assert_eq!(fields(&broken), ["version", "title", "categories"]);
+    }
+
+    #[test]
+    fn bases_that_cannot_support_the_purpose_are_faults() {
+        let mut marketing = purpose(r#", "marketing": true"#);
+        assert_eq!(fields(&marketing), [""; 0]);
+        marketing.basis = LegalBasis::Contract;
+        assert_eq!(fields(&marketing), ["basis"]);
+        let mut other = purpose("");
+        other.basis = LegalBasis::OtherLaw;
+        assert_eq!(fields(&other), ["citation"]);
+        other.citation = Some("Some Law, art. 1".to_owned());
+        assert_eq!(fields(&other), [""; 0]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        let text = r#"{ "id": "a", "version": 1, "title": {}, "basis": "consent",
+            "categories": [], "default_retention_days": 1, "chanels": [] }"#;
+        assert!(serde_json::from_str::<Purpose>(text).is_err());
+    }
+}

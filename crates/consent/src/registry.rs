@@ -108,3 +108,44 @@ impl Registry {
         self.notices.values()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notice::{Handler, NoticeChange};
+    use crate::time::Timestamp;
+
+    fn notice(version: u32, rights: &str) -> Notice {
+        Notice {
+            id: "terms".parse().unwrap(),
+            version,
+            change: NoticeChange::Material,
+            effective_from: Timestamp::from_micros(0),
+            handler: Handler {
+                name: String::new(),
+                contact: String::new(),
+            },
+            rights: rights.to_owned(),
+            purposes: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            exemption: None,
+        }
+    }
+
+    #[test]
+    fn a_published_notice_version_never_changes() {
+        let mut registry = Registry::new(Calendar::default());
+        registry.insert_notice(notice(2, "old")).unwrap();
+        registry.insert_notice(notice(2, "old")).unwrap();
+        let error = registry.insert_notice(notice(2, "new")).unwrap_err();
+        assert!(error.to_string().contains("terms@2"), "{error}");
+        let reference = notice(2, "old").reference();
+        assert_eq!(registry.notice(&reference).unwrap().rights, "old");
+        registry.insert_notice(notice(1, "first")).unwrap();
+        let versions: Vec<_> = registry
+            .versions(&reference.id)
+            .map(|n| n.version)
+            .collect();
+        assert_eq!(versions, [1, 2]);
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! The cases are written for lawyers; how to read them stands in the folder's README.
 
+#![allow(clippy::unwrap_used, reason = "test code: a panic is the report")]
+
 #[path = "cases/format.rs"]
 mod format;
 #[path = "cases/world.rs"]

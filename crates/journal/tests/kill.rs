@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assent_journal::{
@@ -110,33 +110,35 @@ async fn appends_until_killed() {
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
             let key = format!("key-{task}");
-            let mut next = found.order.get(&key).map_or(0, |order| order.len() as u64);
-            let journal = Arc::clone(&journal);
-            tokio::spawn(async move {
-                loop {
-                    let count = 1 + next % 3;
-                    let records = (next..next + count)
-                        .map(|n| Record {
-                            topic: topic(),
-                            key: key.clone().into(),
-                            value: format!("{n} {}", "x".repeat((n % 7) as usize * 100)).into(),
-                            headers: vec![],
-                        })
-                        .collect();
-                    let positions = journal.append(records).await.unwrap();
-                    let mut told = String::new();
-                    for (n, place) in (next..).zip(positions) {
-                        told += &format!("ack {key} {n} {} {}\n", place.partition, place.offset);
-                    }
-                    // One write, so that acknowledgements do not mix.
-                    std::io::stdout().write_all(told.as_bytes()).unwrap();
-                    next += count;
-                }
-            })
+            let next = found.order.get(&key).map_or(0, |order| order.len() as u64);
+            tokio::spawn(append_from(Arc::clone(&journal), key, next))
         })
         .collect();
     for task in tasks {
         task.await.unwrap();
+    }
+}
+
+/// Appends `next` and what follows it, for ever, and prints what was acknowledged.
+async fn append_from(journal: Arc<EmbeddedJournal>, key: String, mut next: u64) {
+    loop {
+        let count = 1 + next % 3;
+        let records = (next..next + count)
+            .map(|n| Record {
+                topic: topic(),
+                key: key.clone().into(),
+                value: format!("{n} {}", "x".repeat((n % 7) as usize * 100)).into(),
+                headers: vec![],
+            })
+            .collect();
+        let positions = journal.append(records).await.unwrap();
+        let mut told = String::new();
+        for (n, place) in (next..).zip(positions) {
+            told += &format!("ack {key} {n} {} {}\n", place.partition, place.offset);
+        }
+        // One write, so that acknowledgements do not mix.
+        std::io::stdout().write_all(told.as_bytes()).unwrap();
+        next += count;
     }
 }
 
@@ -160,6 +162,7 @@ fn run_until_killed(
     }
     let mut child = command.spawn().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
+    let child = Arc::new(Mutex::new(child));
     let mut told = Vec::new();
     let mut line = String::new();
     let mut killer = None;
@@ -179,20 +182,18 @@ fn run_until_killed(
             ));
         }
         if !dies_alone && told.len() >= acks && killer.is_none() {
-            let pid = child.id();
-            // The pipe is read on while the moment passes; then SIGKILL, to our own child.
+            let child = Arc::clone(&child);
+            // The pipe is read on while the moment passes; then SIGKILL.
             killer = Some(std::thread::spawn(move || {
                 std::thread::sleep(then);
-                let pid = pid.to_string();
-                Command::new("kill").args(["-9", &pid]).status().unwrap()
+                child.lock().unwrap().kill().unwrap();
             }));
         }
     }
-    // Joined before the child is waited for, so that its number cannot be another's when it is killed.
     if let Some(killer) = killer {
         killer.join().unwrap();
     }
-    let status = child.wait().unwrap();
+    let status = child.lock().unwrap().wait().unwrap();
     assert!(!status.success(), "the process was to die: {status}");
     told
 }

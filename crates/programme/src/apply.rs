@@ -28,18 +28,21 @@ pub struct Applied {
 /// # Errors
 /// [`Error::Conflict`] when the registry moved on, before or while this was applied: nothing of the plan
 /// took effect. [`Error::Journal`] of kind `Unavailable` leaves the outcome unknown: plan again and see.
-pub async fn apply(
-    journal: &dyn Journal,
-    plan: &Plan,
-    at: Timestamp,
-) -> Result<Applied, Error> {
+pub async fn apply(journal: &dyn Journal, plan: &Plan, at: Timestamp) -> Result<Applied, Error> {
     let mut state = RegistryState::fold(journal).await?;
-    let conflict = |found| Error::Conflict { expected: plan.parent, found };
+    let conflict = |found| Error::Conflict {
+        expected: plan.parent,
+        found,
+    };
     if state.digest() != plan.parent {
         return Err(conflict(state.digest()));
     }
     if plan.definitions.is_empty() {
-        return Ok(Applied { digest: plan.parent, definitions: 0, position: None });
+        return Ok(Applied {
+            digest: plan.parent,
+            definitions: 0,
+            position: None,
+        });
     }
     // What the fold would refuse must never reach the journal: it would stop every reader.
     state.with(&plan.definitions, at)?;
@@ -65,7 +68,11 @@ pub async fn apply(
         accepted.digest == set && last.as_ref().is_some_and(|p| p.offset == accepted.offset)
     });
     if won {
-        Ok(Applied { digest: set, definitions: plan.definitions.len(), position: last })
+        Ok(Applied {
+            digest: set,
+            definitions: plan.definitions.len(),
+            position: last,
+        })
     } else {
         Err(conflict(state.digest()))
     }

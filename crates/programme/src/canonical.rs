@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn members_are_sorted_by_utf16_and_nothing_is_insignificant() {
         // U+1F600 is a surrogate pair (d83d …) and sorts before U+FB33, unlike in UTF-8.
-        let value = json!({"\u{fb33}": 1, "\u{1f600}": 2, "b": [true, null, "x"], "a": {"z": -3, "y": 4}});
+        let value =
+            json!({"\u{fb33}": 1, "\u{1f600}": 2, "b": [true, null, "x"], "a": {"z": -3, "y": 4}});
         assert_eq!(
             canonical_json(&value).unwrap(),
             "{\"a\":{\"y\":4,\"z\":-3},\"b\":[true,null,\"x\"],\"\u{1f600}\":2,\"\u{fb33}\":1}"
@@ -104,7 +105,10 @@ mod tests {
     #[test]
     fn fractions_are_refused() {
         assert_eq!(canonical_json(&json!({"k": [1.5]})), None);
-        assert_eq!(canonical_json(&json!(u64::MAX)).unwrap(), "18446744073709551615");
+        assert_eq!(
+            canonical_json(&json!(u64::MAX)).unwrap(),
+            "18446744073709551615"
+        );
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub enum Error {
         found: Digest,
     },
     /// The registry topic must have one partition, for definitions need one order.
-    #[error("the topic {topic} has {partitions} partitions; definitions need one order, so create it with one")]
+    #[error(
+        "the topic {topic} has {partitions} partitions; definitions need one order, so create it with one"
+    )]
     Partitions {
         /// The topic.
         topic: String,

@@ -61,8 +61,14 @@ impl<'n> Fields<'n> {
         let Tree::Map(entries) = &node.tree else {
             report.at(
                 node.place,
-                format!("{what} is a mapping of keys to values, not {}", node.tree.describe()),
-                format!("write keys such as `{}:`, one on a line", known.first().unwrap_or(&"id")),
+                format!(
+                    "{what} is a mapping of keys to values, not {}",
+                    node.tree.describe()
+                ),
+                format!(
+                    "write keys such as `{}:`, one on a line",
+                    known.first().unwrap_or(&"id")
+                ),
             );
             return None;
         };
@@ -72,17 +78,33 @@ impl<'n> Fields<'n> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("remove it; {what} has the keys {}", known.join(", ")),
             };
-            report.at(entry.place, format!("{what} has no key `{}`", entry.key), fix);
+            report.at(
+                entry.place,
+                format!("{what} has no key `{}`", entry.key),
+                fix,
+            );
         }
-        Some(Self { what, place: node.place, entries })
+        Some(Self {
+            what,
+            place: node.place,
+            entries,
+        })
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<Field<'n>> {
         let entry = self.entries.iter().find(|e| e.key == key)?;
-        Some(Field { key: &entry.key, node: &entry.value })
+        Some(Field {
+            key: &entry.key,
+            node: &entry.value,
+        })
     }
 
-    pub(crate) fn required(&self, key: &str, fix: &str, report: &mut Report<'_>) -> Option<Field<'n>> {
+    pub(crate) fn required(
+        &self,
+        key: &str,
+        fix: &str,
+        report: &mut Report<'_>,
+    ) -> Option<Field<'n>> {
         let found = self.get(key);
         if found.is_none() {
             report.at(self.place, format!("{} needs `{key}`", self.what), fix);
@@ -150,7 +172,11 @@ impl<'n> Field<'n> {
     pub(crate) fn words(self, report: &mut Report<'_>) -> Option<String> {
         let text = self.text(report)?;
         if text.trim().is_empty() {
-            report.at(self.node.place, format!("`{}` is empty", self.key), "write what it should say");
+            report.at(
+                self.node.place,
+                format!("`{}` is empty", self.key),
+                "write what it should say",
+            );
             return None;
         }
         Some(text)
@@ -183,7 +209,11 @@ impl<'n> Field<'n> {
     /// A whole number between 1 and `most`.
     pub(crate) fn count(self, most: u32, report: &mut Report<'_>) -> Option<u32> {
         let Tree::Whole(value) = self.node.tree else {
-            self.wrong("a whole number", "write it in digits, without quotes", report);
+            self.wrong(
+                "a whole number",
+                "write it in digits, without quotes",
+                report,
+            );
             return None;
         };
         match u32::try_from(value) {
@@ -191,7 +221,10 @@ impl<'n> Field<'n> {
             Ok(_) | Err(_) => {
                 report.at(
                     self.node.place,
-                    format!("`{}` is {value}; it must lie between 1 and {most}", self.key),
+                    format!(
+                        "`{}` is {value}; it must lie between 1 and {most}",
+                        self.key
+                    ),
                     "write a number in that range, or leave the key out if it may be absent",
                 );
                 None
@@ -209,7 +242,11 @@ impl<'n> Field<'n> {
             | Tree::Fraction
             | Tree::Text(_)
             | Tree::Map(_) => {
-                self.wrong("a list", "write it as [one, two] or as lines that begin with `- `", report);
+                self.wrong(
+                    "a list",
+                    "write it as [one, two] or as lines that begin with `- `",
+                    report,
+                );
                 None
             }
         }
@@ -259,7 +296,11 @@ impl<'n> Field<'n> {
         K::Err: Display,
     {
         let Tree::Map(entries) = &self.node.tree else {
-            self.wrong("a mapping", "write it as lines of `name: value`, indented", report);
+            self.wrong(
+                "a mapping",
+                "write it as lines of `name: value`, indented",
+                report,
+            );
             return None;
         };
         refuse_repetition(entries, report);

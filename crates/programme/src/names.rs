@@ -104,7 +104,12 @@ const DIRECT: &[&str] = &[
     "phone", "mobile", "msisdn", "tel", "email", "mail", "openid", "unionid", "wechat", "weixin",
     "alipay", "passport", "idcard", "ssn", "imei", "oaid", "idfa", "gaid", "aaid", "mac",
 ];
-const DIRECT_PAIRS: &[(&str, &str)] = &[("id", "card"), ("open", "id"), ("union", "id"), ("e", "mail")];
+const DIRECT_PAIRS: &[(&str, &str)] = &[
+    ("id", "card"),
+    ("open", "id"),
+    ("union", "id"),
+    ("e", "mail"),
+];
 
 fn is_direct(word: &str) -> bool {
     DIRECT.contains(&word) || word.ends_with("phone") || word.ends_with("email")
@@ -114,7 +119,9 @@ fn is_direct(word: &str) -> bool {
 pub(crate) fn is_direct_namespace(name: &str) -> bool {
     let words: Vec<&str> = name.split('_').collect();
     words.iter().any(|w| is_direct(w))
-        || words.windows(2).any(|w| DIRECT_PAIRS.contains(&(w[0], w[1])))
+        || words
+            .windows(2)
+            .any(|w| DIRECT_PAIRS.contains(&(w[0], w[1])))
 }
 
 /// Whether a column of text would hold direct identifiers: its last word says so. `email_opens_90d`
@@ -136,8 +143,18 @@ mod tests {
     #[test]
     fn direct_identifiers_are_told_from_numbers_of_ours() {
         for name in [
-            "phone", "mobile_phone", "telephone", "email", "work_email", "openid", "wechat_openid",
-            "open_id", "id_card", "unionid", "mobile", "phone_sha256",
+            "phone",
+            "mobile_phone",
+            "telephone",
+            "email",
+            "work_email",
+            "openid",
+            "wechat_openid",
+            "open_id",
+            "id_card",
+            "unionid",
+            "mobile",
+            "phone_sha256",
         ] {
             assert!(is_direct_namespace(name), "{name}");
         }
@@ -145,7 +162,13 @@ mod tests {
             assert!(!is_direct_namespace(name), "{name}");
             assert!(!is_direct_column(name), "{name}");
         }
-        for name in ["phone", "work_email", "phone_number", "email_address", "wechat_open_id"] {
+        for name in [
+            "phone",
+            "work_email",
+            "phone_number",
+            "email_address",
+            "wechat_open_id",
+        ] {
             assert!(is_direct_column(name), "{name}");
         }
         for name in ["email_opens_90d", "phone_brand", "last_mail_at"] {
@@ -156,7 +179,12 @@ mod tests {
     #[test]
     fn hashes_are_lower_case_and_whole() {
         assert!("a".repeat(64).parse::<Sha256Hex>().is_ok());
-        for wrong in ["A".repeat(64), "a".repeat(63), "g".repeat(64), "demo-server-key".to_owned()] {
+        for wrong in [
+            "A".repeat(64),
+            "a".repeat(63),
+            "g".repeat(64),
+            "demo-server-key".to_owned(),
+        ] {
             assert!(wrong.parse::<Sha256Hex>().is_err(), "{wrong}");
         }
     }

@@ -77,8 +77,15 @@ const ENGLISH: Words = Words {
 #[must_use]
 pub fn render_notice(notice: &Notice, language: &str) -> Option<String> {
     let text = notice.texts.get(language)?;
-    let words = if language.starts_with("zh") { &CHINESE } else { &ENGLISH };
-    let mut out = Rendering { words, out: String::new() };
+    let words = if language.starts_with("zh") {
+        &CHINESE
+    } else {
+        &ENGLISH
+    };
+    let mut out = Rendering {
+        words,
+        out: String::new(),
+    };
     out.out.push_str(text.trim_end());
     out.out.push_str("\n\n");
     out.notice(notice);
@@ -90,7 +97,10 @@ pub fn render_notice(notice: &Notice, language: &str) -> Option<String> {
 #[must_use]
 pub fn notice_sha256(notice: &Notice) -> String {
     let rendered = notice.texts.keys().filter_map(|language| {
-        Some((language.clone(), Value::String(render_notice(notice, language)?)))
+        Some((
+            language.clone(),
+            Value::String(render_notice(notice, language)?),
+        ))
     });
     let texts = Value::Object(rendered.collect());
     let text = canonical_json(&texts).expect("an object of texts holds no fraction");

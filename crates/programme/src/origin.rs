@@ -58,9 +58,18 @@ impl Origins {
         fix: impl Into<String>,
     ) -> Fault {
         let (file, place) = match self.documents.get(&(kind, name.to_owned())) {
-            Some(Origin { file, text: Text::Yaml(document) }) => (file.clone(), document.place(path)),
-            Some(Origin { file, text: Text::Sql(places) }) => (file.clone(), places.of(path)),
-            None => (format!("({} {name})", kind.as_str()), Place { line: 0, column: 0 }),
+            Some(Origin {
+                file,
+                text: Text::Yaml(document),
+            }) => (file.clone(), document.place(path)),
+            Some(Origin {
+                file,
+                text: Text::Sql(places),
+            }) => (file.clone(), places.of(path)),
+            None => (
+                format!("({} {name})", kind.as_str()),
+                Place { line: 0, column: 0 },
+            ),
         };
         Fault {
             file,
@@ -81,10 +90,14 @@ impl Origins {
         before: usize,
     ) -> String {
         let index = match self.documents.get(&(kind, name.to_owned())) {
-            Some(Origin { text: Text::Yaml(document), .. }) => {
-                document.index_of(list, key, value, before)
-            }
-            Some(Origin { text: Text::Sql(_), .. }) | None => None,
+            Some(Origin {
+                text: Text::Yaml(document),
+                ..
+            }) => document.index_of(list, key, value, before),
+            Some(Origin {
+                text: Text::Sql(_), ..
+            })
+            | None => None,
         };
         index.map_or_else(String::new, |index| index.to_string())
     }

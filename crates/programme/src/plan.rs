@@ -97,11 +97,22 @@ pub fn plan_checked(
     if let Some(check) = check {
         for segment in next.segments() {
             if let Err(fault) = check.check(&next, segment) {
-                faults.push(in_file(wanted, segment, fault.line, fault.column, fault.message, fault.fix));
+                faults.push(in_file(
+                    wanted,
+                    segment,
+                    fault.line,
+                    fault.column,
+                    fault.message,
+                    fault.fix,
+                ));
             }
         }
     }
-    if faults.is_empty() { Ok(plan) } else { Err(sorted(faults)) }
+    if faults.is_empty() {
+        Ok(plan)
+    } else {
+        Err(sorted(faults))
+    }
 }
 
 fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
@@ -118,13 +129,21 @@ fn in_file(
     message: String,
     fix: String,
 ) -> Fault {
-    let fault = wanted
-        .origins
-        .fault(DefinitionKind::Segment, &segment.name, &["name"], message, fix);
+    let fault = wanted.origins.fault(
+        DefinitionKind::Segment,
+        &segment.name,
+        &["name"],
+        message,
+        fix,
+    );
     // The registry may hold an older place of the same query; the file at hand is what is shown.
     let placed = wanted.segments.iter().find(|s| s.name == segment.name);
     let (line, column) = placed.unwrap_or(segment).place_in_file(line, column);
-    Fault { line, column, ..fault }
+    Fault {
+        line,
+        column,
+        ..fault
+    }
 }
 
 /// A fault of this program rather than of the programme: definitions it made and cannot take.
@@ -142,7 +161,11 @@ fn unwritable(reason: &str) -> Fault {
 pub(crate) fn single(current: &RegistryState, action: Action, definition: Definition) -> Plan {
     Plan {
         parent: current.digest(),
-        changes: vec![Change { action, key: definition.key.clone(), fields: Vec::new() }],
+        changes: vec![Change {
+            action,
+            key: definition.key.clone(),
+            fields: Vec::new(),
+        }],
         definitions: vec![definition],
     }
 }

@@ -68,7 +68,10 @@ pub fn token_sha256(token: &str) -> String {
 /// A malformed name or token hash, a name or token that was ever given, unknown purposes, and
 /// legal-duty purposes for anybody but an officer.
 pub fn principal_added(current: &RegistryState, principal: Principal) -> Result<Plan, Vec<Fault>> {
-    let mut faults = Faults { name: principal.name.clone(), list: Vec::new() };
+    let mut faults = Faults {
+        name: principal.name.clone(),
+        list: Vec::new(),
+    };
     if let Err(error) = principal.name.parse::<Handle>() {
         faults.error(&error);
     }
@@ -76,7 +79,10 @@ pub fn principal_added(current: &RegistryState, principal: Principal) -> Result<
         faults.error(&error);
     }
     if principal.revoked {
-        faults.add("a principal cannot be added as revoked", "add it, then revoke it");
+        faults.add(
+            "a principal cannot be added as revoked",
+            "add it, then revoke it",
+        );
     }
     if current.principal(&principal.name).is_some() {
         faults.add(
@@ -84,7 +90,10 @@ pub fn principal_added(current: &RegistryState, principal: Principal) -> Result<
             "choose another name",
         );
     }
-    if current.principals().any(|p| p.token_sha256 == principal.token_sha256) {
+    if current
+        .principals()
+        .any(|p| p.token_sha256 == principal.token_sha256)
+    {
         faults.add("this token was given before", "make a new token");
     }
     for id in &principal.purposes {
@@ -115,14 +124,23 @@ pub fn principal_added(current: &RegistryState, principal: Principal) -> Result<
 /// # Errors
 /// A name that is unknown or revoked already.
 pub fn principal_revoked(current: &RegistryState, name: &str) -> Result<Plan, Vec<Fault>> {
-    let mut faults = Faults { name: name.to_owned(), list: Vec::new() };
+    let mut faults = Faults {
+        name: name.to_owned(),
+        list: Vec::new(),
+    };
     match current.principal(name) {
-        None => faults.add("there is no principal of that name", "list the principals and choose one"),
+        None => faults.add(
+            "there is no principal of that name",
+            "list the principals and choose one",
+        ),
         Some(principal) if principal.revoked => {
             faults.add("this principal is revoked already", "nothing is to be done");
         }
         Some(principal) => {
-            let revoked = Principal { revoked: true, ..principal.clone() };
+            let revoked = Principal {
+                revoked: true,
+                ..principal.clone()
+            };
             return definition(current, Action::Update, &revoked);
         }
     }
@@ -135,14 +153,23 @@ fn definition(
     principal: &Principal,
 ) -> Result<Plan, Vec<Fault>> {
     let history = current.history(DefinitionKind::Principal, &principal.name);
-    let version = history.last().map_or(1, |r| r.definition.key.version.saturating_add(1));
+    let version = history
+        .last()
+        .map_or(1, |r| r.definition.key.version.saturating_add(1));
     let name = principal.name.clone();
     let body = serde_json::to_value(principal).map_err(|error| {
-        let mut faults = Faults { name: name.clone(), list: Vec::new() };
+        let mut faults = Faults {
+            name: name.clone(),
+            list: Vec::new(),
+        };
         faults.add(error.to_string(), "report this");
         faults.list
     })?;
-    let key = DefinitionKey { kind: DefinitionKind::Principal, name, version };
+    let key = DefinitionKey {
+        kind: DefinitionKind::Principal,
+        name,
+        version,
+    };
     Ok(single(current, action, Definition { key, body }))
 }
 

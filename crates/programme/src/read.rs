@@ -25,7 +25,7 @@ use crate::yaml::{Document, Node};
 /// The name of the one definition of a kind that a programme has once.
 pub(crate) const SINGLE: &str = "programme";
 
-/// What is there but could not be read. Whatever refers to it is not at fault for that.
+/// What is there but could not be read, or not wholly. Whatever refers to it is not at fault for that.
 #[derive(Debug, Default)]
 pub(crate) struct Unread {
     purposes: BTreeSet<String>,
@@ -35,8 +35,8 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    /// Whether a purpose that could not be read may be this one.
-    pub(crate) fn may_define(&self, purpose: &PurposeId) -> bool {
+    /// Whether a purpose that could not be read, or not wholly, may be this one.
+    pub(crate) fn may_be(&self, purpose: &PurposeId) -> bool {
         self.nameless_purposes || self.purposes.contains(purpose.as_str())
     }
 
@@ -78,7 +78,10 @@ pub(crate) fn folder(dir: &Path, faults: &mut Vec<Fault>) -> (Programme, Unread)
 
 fn read_settings(dir: &Path, programme: &mut Programme, faults: &mut Vec<Fault>) {
     if let Some(document) = single(dir, "settings.yaml", faults) {
-        let mut report = Report { file: &document.file, faults };
+        let mut report = Report {
+            file: &document.file,
+            faults,
+        };
         programme.settings = settings::read(&document.root, &mut report);
         programme
             .origins
@@ -102,19 +105,32 @@ fn read_purposes(
         ));
     }
     for document in documents {
-        let mut report = Report { file: &document.file, faults };
-        let Some(purpose) = purpose::read(&document.root, &mut report) else {
+        let before = faults.len();
+        let mut report = Report {
+            file: &document.file,
+            faults,
+        };
+        let purpose = purpose::read(&document.root, &mut report);
+        if report.faults.len() > before {
             unread.purpose(&document);
+        }
+        let Some(purpose) = purpose else {
             continue;
         };
         let name = purpose.id.as_str().to_owned();
         if let Some(first) = programme.origins.file(DefinitionKind::Purpose, &name) {
             let place = document.place(&["id"]);
-            report.at(place, format!("{name} is defined in {first}, too"), "keep one of them");
+            report.at(
+                place,
+                format!("{name} is defined in {first}, too"),
+                "keep one of them",
+            );
             continue;
         }
         programme.purposes.insert(purpose.id.clone(), purpose);
-        programme.origins.remember(DefinitionKind::Purpose, name, document);
+        programme
+            .origins
+            .remember(DefinitionKind::Purpose, name, document);
     }
 }
 
@@ -127,7 +143,10 @@ fn read_notices(
     let (documents, malformed) = documents(dir, "notices", faults);
     unread.notices = malformed;
     for document in documents {
-        let mut report = Report { file: &document.file, faults };
+        let mut report = Report {
+            file: &document.file,
+            faults,
+        };
         let Some(notice) = notice::read(&document.root, programme.settings.calendar, &mut report)
         else {
             unread.notices = true;
@@ -137,7 +156,10 @@ fn read_notices(
             let path: Vec<&str> = deficiency.field.split('.').collect();
             report.at(
                 document.place(&path),
-                format!("`{}` is missing or empty (art. {})", deficiency.field, deficiency.article),
+                format!(
+                    "`{}` is missing or empty (art. {})",
+                    deficiency.field, deficiency.article
+                ),
                 deficiency.fix,
             );
         }
@@ -153,13 +175,18 @@ fn read_notices(
             continue;
         }
         programme.notices.insert(reference, notice);
-        programme.origins.remember(DefinitionKind::Notice, name, document);
+        programme
+            .origins
+            .remember(DefinitionKind::Notice, name, document);
     }
 }
 
 fn read_traits(dir: &Path, programme: &mut Programme, faults: &mut Vec<Fault>) {
     if let Some(document) = single(dir, "traits.yaml", faults) {
-        let mut report = Report { file: &document.file, faults };
+        let mut report = Report {
+            file: &document.file,
+            faults,
+        };
         programme.traits = traits::read(&document.root, &mut report);
         programme
             .origins
@@ -169,7 +196,10 @@ fn read_traits(dir: &Path, programme: &mut Programme, faults: &mut Vec<Fault>) {
 
 fn read_sources(dir: &Path, programme: &mut Programme, faults: &mut Vec<Fault>) {
     if let Some(document) = single(dir, "sources.yaml", faults) {
-        let mut report = Report { file: &document.file, faults };
+        let mut report = Report {
+            file: &document.file,
+            faults,
+        };
         programme.sources = sources::read(&document.root, &mut report);
         programme.sources.sort_by(|a, b| a.id.cmp(&b.id));
         programme
@@ -187,7 +217,10 @@ fn read_segments(dir: &Path, programme: &mut Programme, faults: &mut Vec<Fault>)
                 continue;
             }
         };
-        if let Some(first) = programme.origins.file(DefinitionKind::Segment, &segment.name) {
+        if let Some(first) = programme
+            .origins
+            .file(DefinitionKind::Segment, &segment.name)
+        {
             let message = format!("{} is defined in {first}, too", segment.name);
             faults.push(whole_file(&file, &message, "give it another name"));
             continue;
@@ -217,7 +250,9 @@ fn single(dir: &Path, name: &str, faults: &mut Vec<Fault>) -> Option<Document> {
         return None;
     }
     let text = text(&path, name, faults)?;
-    Document::parse(name, &text).map_err(|fault| faults.push(fault)).ok()
+    Document::parse(name, &text)
+        .map_err(|fault| faults.push(fault))
+        .ok()
 }
 
 /// The YAML documents of a sub-folder, by file name, and whether a file was no YAML, which is a fault.
@@ -255,7 +290,11 @@ fn files(
         Ok(entries) => entries,
         Err(error) => {
             let message = format!("the folder cannot be read: {error}");
-            faults.push(whole_file(folder, &message, "check that it is a folder and readable"));
+            faults.push(whole_file(
+                folder,
+                &message,
+                "check that it is a folder and readable",
+            ));
             return Vec::new();
         }
     };
@@ -283,7 +322,11 @@ fn text(path: &Path, file: &str, faults: &mut Vec<Fault>) -> Option<String> {
         Ok(text) => Some(text),
         Err(error) => {
             let message = format!("the file cannot be read: {error}");
-            faults.push(whole_file(file, &message, "check that it is a readable file in UTF-8"));
+            faults.push(whole_file(
+                file,
+                &message,
+                "check that it is a readable file in UTF-8",
+            ));
             None
         }
     }

@@ -25,7 +25,12 @@ impl<'t> Scanner<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
         // A byte order mark is no part of the text.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self { rest: text, whole: text, place: Place::START, comments: Vec::new() }
+        Self {
+            rest: text,
+            whole: text,
+            place: Place::START,
+            comments: Vec::new(),
+        }
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -97,7 +102,10 @@ impl<'t> Scanner<'t> {
                     return Ok(());
                 }
             } else if self.bump().is_none() {
-                return Err(Unclosed { what: "this comment", place });
+                return Err(Unclosed {
+                    what: "this comment",
+                    place,
+                });
             }
         }
     }
@@ -140,6 +148,9 @@ impl<'t> Scanner<'t> {
                 return Ok(());
             }
         }
-        Err(Unclosed { what: "this quotation mark", place })
+        Err(Unclosed {
+            what: "this quotation mark",
+            place,
+        })
     }
 }

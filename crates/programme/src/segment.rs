@@ -89,9 +89,6 @@ pub trait SegmentCheck {
     ///
     /// # Errors
     /// The fault, placed within the query; [`crate::plan_checked`] turns it into a place in the file.
-    fn check(
-        &self,
-        state: &RegistryState,
-        segment: &SegmentDefinition,
-    ) -> Result<(), SegmentFault>;
+    fn check(&self, state: &RegistryState, segment: &SegmentDefinition)
+    -> Result<(), SegmentFault>;
 }

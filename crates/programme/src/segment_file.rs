@@ -55,7 +55,10 @@ pub(crate) fn parse_placed(
         Some(_) | None => Err(parser
             .faults
             .into_iter()
-            .map(|fault| Fault { file: file.to_owned(), ..fault })
+            .map(|fault| Fault {
+                file: file.to_owned(),
+                ..fault
+            })
             .collect()),
     }
 }
@@ -70,7 +73,10 @@ impl HeaderPlaces {
     /// The place of `name`, `purpose`, `channel` or `recipient`; the purpose's for a clause left out.
     pub(crate) fn of(&self, path: &[&str]) -> Place {
         let field = path.first().copied().unwrap_or("name");
-        let place = self.by_field.get(field).or_else(|| self.by_field.get("purpose"));
+        let place = self
+            .by_field
+            .get(field)
+            .or_else(|| self.by_field.get("purpose"));
         place.copied().unwrap_or(Place::START)
     }
 }
@@ -151,7 +157,11 @@ impl<'t> Parser<'t> {
         if word.eq_ignore_ascii_case(keyword) {
             Ok(())
         } else {
-            Err(fault(place, format!("expected {keyword}, found `{word}`"), FORM))
+            Err(fault(
+                place,
+                format!("expected {keyword}, found `{word}`"),
+                FORM,
+            ))
         }
     }
 
@@ -208,7 +218,11 @@ impl<'t> Parser<'t> {
         let query = self.scanner.between(from, self.scanner.passed()).trim_end();
         if query.is_empty() {
             let message = "there is no query after AS";
-            return Err(fault(start, message, "write SELECT member_id FROM members WHERE …"));
+            return Err(fault(
+                start,
+                message,
+                "write SELECT member_id FROM members WHERE …",
+            ));
         }
         if self.scanner.bump().is_some() {
             self.scanner.skip_blank()?;
@@ -243,7 +257,11 @@ mod tests {
 
     fn refused(text: &str) -> Vec<String> {
         let faults = parse_segment("s.sql", text).unwrap_err();
-        assert!(faults.iter().all(|f| f.file == "s.sql" && !f.fix.is_empty()));
+        assert!(
+            faults
+                .iter()
+                .all(|f| f.file == "s.sql" && !f.fix.is_empty())
+        );
         faults
             .iter()
             .map(|f| format!("{}:{} {}", f.line, f.column, f.message))
@@ -260,7 +278,10 @@ mod tests {
         assert_eq!(segment.purpose.as_str(), "email_marketing");
         assert_eq!(segment.channel.as_ref().map(Channel::as_str), Some("email"));
         assert_eq!(segment.recipient, None);
-        assert_eq!(segment.description, "Regulars who stay away.\nOwner: growth.");
+        assert_eq!(
+            segment.description,
+            "Regulars who stay away.\nOwner: growth."
+        );
         assert_eq!(
             segment.query,
             "SELECT member_id -- ; not the end\n     FROM members\n     WHERE city = 'a;b'"
@@ -275,9 +296,15 @@ mod tests {
         let segment = read(
             "/* a /* nested */ b */ CREATE SEGMENT s FOR PURPOSE p RECIPIENT r -- why\n CHANNEL c AS\n\n\nSELECT 1",
         );
-        assert_eq!(segment.recipient.as_ref().map(RecipientId::as_str), Some("r"));
+        assert_eq!(
+            segment.recipient.as_ref().map(RecipientId::as_str),
+            Some("r")
+        );
         assert_eq!(segment.channel.as_ref().map(Channel::as_str), Some("c"));
-        assert_eq!((segment.query.as_str(), segment.query_line), ("SELECT 1", 5));
+        assert_eq!(
+            (segment.query.as_str(), segment.query_line),
+            ("SELECT 1", 5)
+        );
     }
 
     #[test]
@@ -293,14 +320,26 @@ mod tests {
             ("", "1:1 expected CREATE, but the file ends"),
             ("SELECT 1", "1:1 expected CREATE, found `SELECT`"),
             ("CREATE VIEW s", "1:8 expected SEGMENT, found `VIEW`"),
-            ("CREATE SEGMENT s\nAS SELECT 1", "2:1 expected FOR, found `AS`"),
-            ("CREATE SEGMENT \"s\" FOR", "1:16 the segment's name stands in quotes"),
+            (
+                "CREATE SEGMENT s\nAS SELECT 1",
+                "2:1 expected FOR, found `AS`",
+            ),
+            (
+                "CREATE SEGMENT \"s\" FOR",
+                "1:16 the segment's name stands in quotes",
+            ),
             (
                 "CREATE SEGMENT s FOR PURPOSE p WITH x",
                 "1:32 expected CHANNEL, RECIPIENT or AS, found `WITH`",
             ),
-            ("CREATE SEGMENT s FOR PURPOSE p AS ;", "1:35 there is no query after AS"),
-            ("CREATE SEGMENT s FOR PURPOSE p AS\nSELECT 'x", "2:8 this quotation mark is never closed"),
+            (
+                "CREATE SEGMENT s FOR PURPOSE p AS ;",
+                "1:35 there is no query after AS",
+            ),
+            (
+                "CREATE SEGMENT s FOR PURPOSE p AS\nSELECT 'x",
+                "2:8 this quotation mark is never closed",
+            ),
             ("/* x\nCREATE", "1:1 this comment is never closed"),
             (
                 "CREATE SEGMENT s FOR PURPOSE p CHANNEL a CHANNEL b AS SELECT 1",

@@ -32,7 +32,13 @@ const SENSITIVE: &[&str] = &[
 
 /// Checks a programme as a whole.
 pub(crate) fn whole(programme: &Programme, unread: &Unread, faults: &mut Vec<Fault>) {
-    let mut check = Check { programme, unread, faults };
+    let found_reading = faults.len();
+    let mut check = Check {
+        programme,
+        unread,
+        found_reading,
+        faults,
+    };
     purposes::check(&mut check);
     notices::check(&mut check);
     segments::check(&mut check);
@@ -44,6 +50,8 @@ pub(crate) fn whole(programme: &Programme, unread: &Unread, faults: &mut Vec<Fau
 struct Check<'a> {
     programme: &'a Programme,
     unread: &'a Unread,
+    /// How many of the faults come from reading.
+    found_reading: usize,
     faults: &'a mut Vec<Fault>,
 }
 
@@ -69,7 +77,11 @@ impl<'a> Check<'a> {
     /// The newest version of each notice.
     fn newest(&self) -> BTreeMap<&'a NoticeId, &'a Notice> {
         // In the order of versions, so that the last one stays.
-        self.programme.notices.values().map(|n| (&n.id, n)).collect()
+        self.programme
+            .notices
+            .values()
+            .map(|n| (&n.id, n))
+            .collect()
     }
 
     /// Where a sensitive category comes from, if it is one: the law, a trait or a source's property.
@@ -77,16 +89,30 @@ impl<'a> Check<'a> {
         if is_sensitive(category) {
             return Some("art. 28 names it".to_owned());
         }
-        let Programme { traits, sources, .. } = self.programme;
-        let identified = traits.identified.iter().map(|t| (&t.name, t.sensitive, &t.category));
-        let derived = traits.derived.iter().map(|t| (&t.name, t.sensitive, &t.category));
+        let Programme {
+            traits, sources, ..
+        } = self.programme;
+        let identified = traits
+            .identified
+            .iter()
+            .map(|t| (&t.name, t.sensitive, &t.category));
+        let derived = traits
+            .derived
+            .iter()
+            .map(|t| (&t.name, t.sensitive, &t.category));
         let mut of_traits = identified.chain(derived);
         if let Some((name, ..)) = of_traits.find(|(_, sensitive, c)| *sensitive && *c == category) {
             return Some(format!("the trait {name} declares it"));
         }
         sources.iter().find_map(|source| {
-            let (property, _) = source.sensitive_properties.iter().find(|(_, c)| *c == category)?;
-            Some(format!("the property {property} of source {} declares it", source.id))
+            let (property, _) = source
+                .sensitive_properties
+                .iter()
+                .find(|(_, c)| *c == category)?;
+            Some(format!(
+                "the property {property} of source {} declares it",
+                source.id
+            ))
         })
     }
 }

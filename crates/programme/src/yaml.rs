@@ -89,14 +89,20 @@ impl Document {
             with_snippet: false,
         };
         match serde_saphyr::from_str_with_options::<Node>(text, options) {
-            Ok(root) => Ok(Self { file: file.to_owned(), root }),
+            Ok(root) => Ok(Self {
+                file: file.to_owned(),
+                root,
+            }),
             Err(error) => {
                 let place = error.location().map_or(Place::START, Place::of);
                 Err(Fault {
                     file: file.to_owned(),
                     line: place.line,
                     column: place.column,
-                    message: format!("this is not well-formed YAML: {}", first_line(&error.to_string())),
+                    message: format!(
+                        "this is not well-formed YAML: {}",
+                        first_line(&error.to_string())
+                    ),
                     fix: "check indentation, quotes and brackets here and just above".to_owned(),
                 })
             }
@@ -125,11 +131,9 @@ impl Document {
                         None => break,
                     }
                 }
-                Tree::Nothing
-                | Tree::Flag(_)
-                | Tree::Whole(_)
-                | Tree::Fraction
-                | Tree::Text(_) => break,
+                Tree::Nothing | Tree::Flag(_) | Tree::Whole(_) | Tree::Fraction | Tree::Text(_) => {
+                    break;
+                }
             }
         }
         place
@@ -288,19 +292,40 @@ mod tests {
 
     #[test]
     fn every_node_knows_its_place() {
-        let document = parse("id: x\nlist: [a, b]\nmap:\n  deep:\n    - one\n    - k: |\n        text\n");
+        let document =
+            parse("id: x\nlist: [a, b]\nmap:\n  deep:\n    - one\n    - k: |\n        text\n");
         assert_eq!(document.place(&["id"]), Place { line: 1, column: 1 });
-        assert_eq!(document.place(&["list", "1"]), Place { line: 2, column: 11 });
-        assert_eq!(document.place(&["list", "b"]), Place { line: 2, column: 11 });
-        assert_eq!(document.place(&["map", "deep", "1", "k"]), Place { line: 6, column: 7 });
+        assert_eq!(
+            document.place(&["list", "1"]),
+            Place {
+                line: 2,
+                column: 11
+            }
+        );
+        assert_eq!(
+            document.place(&["list", "b"]),
+            Place {
+                line: 2,
+                column: 11
+            }
+        );
+        assert_eq!(
+            document.place(&["map", "deep", "1", "k"]),
+            Place { line: 6, column: 7 }
+        );
         // What is not there is placed at what should hold it.
-        assert_eq!(document.place(&["map", "deep", "7"]), Place { line: 4, column: 3 });
+        assert_eq!(
+            document.place(&["map", "deep", "7"]),
+            Place { line: 4, column: 3 }
+        );
         assert_eq!(document.place(&["absent"]), Place::START);
     }
 
     #[test]
     fn types_are_those_of_yaml_1_2() {
-        let document = parse("a: yes\nb: true\nc: 7\nd: 1.5\ne: ~\nf: '7'\ng: 1997-01-01\nh: 99999999999999999999\n");
+        let document = parse(
+            "a: yes\nb: true\nc: 7\nd: 1.5\ne: ~\nf: '7'\ng: 1997-01-01\nh: 99999999999999999999\n",
+        );
         let Tree::Map(entries) = &document.root.tree else {
             panic!("a mapping")
         };
@@ -335,6 +360,9 @@ mod tests {
         let fault = Document::parse("f.yaml", "a: [1, 2\nb: 3\n").unwrap_err();
         assert_eq!(fault.file, "f.yaml");
         assert!(fault.line >= 1, "{fault}");
-        assert!(fault.message.starts_with("this is not well-formed YAML"), "{fault}");
+        assert!(
+            fault.message.starts_with("this is not well-formed YAML"),
+            "{fault}"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The sample programmes of this repository load, and mean what their documentation says.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::{Path, PathBuf};
 
 use assent_consent::{LegalBasis, Timestamp};
@@ -64,7 +66,10 @@ fn every_purpose_of_the_sample_has_a_segment_but_for_those_that_reach_nobody() {
         .filter(|id| programme.segments.iter().all(|s| s.purpose != **id))
         .map(|id| id.as_str())
         .collect();
-    assert_eq!(without, ["company_research", "direct_marketing", "rights_handling"]);
+    assert_eq!(
+        without,
+        ["company_research", "direct_marketing", "rights_handling"]
+    );
 }
 
 #[test]

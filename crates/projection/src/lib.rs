@@ -1,1 +1,91 @@
-//! (in the making)
+//! The projection: the deterministic fold of the profile and behaviour topics into Parquet tables.
+//!
+//! # The idea
+//!
+//! What is kept per subject is an element of a *commutative monoid* (counts, sums, the latest value by a total
+//! order, day buckets). A commit writes only new files with the partial states of the records it folded; readers
+//! merge the partial states of a subject; compaction merges files. Nothing on disk is ever changed, so folding in
+//! any batch split, after any crash, with or without compaction, gives the same merged tables (I4).
+//!
+//! Files and log positions commit together, in one numbered [`Manifest`] that is created exclusively. A reader
+//! opens a [`Snapshot`] and sees all tables at one checkpoint.
+//!
+//! Time never enters the fold: windows are finished at read, by [`members::Finisher`], from day buckets and the
+//! evaluation time of the query.
+//!
+//! # What it owns, what it refuses
+//!
+//! It owns the layout of the data directory, the fold, the commit protocol, compaction and the merging of partial
+//! rows. It knows neither SQL nor HTTP, decides nothing about lawfulness, and stores no direct identifiers: these
+//! stay sealed in the vault. It follows neither consent decisions nor links: those are read through the permit
+//! index, so that un-linking is exact.
+//!
+//! # Tables on disk
+//!
+//! All files are Parquet, zstd, with the page index; whole numbers and times are delta-encoded; text is plain UTF-8
+//! (no dictionary type in the Arrow schema); `subject` is the first column, `FixedSizeBinary(16)`, and rows are
+//! sorted by it. Times are `Timestamp(Microsecond, "+00:00")`. [`Snapshot::file_schema`] gives the exact schema.
+//!
+//! | table | rows | sorted by | columns after `subject` |
+//! |---|---|---|---|
+//! | members | at most one per subject and file | subject | `first_seen`, `last_seen` (times); then per identified trait and per derived trait the columns below |
+//! | events | one per behaviour event | subject, event_time, event_id | `event_id` FixedSizeBinary(16), `source` Utf8, `name` Utf8, `event_time`, `received_at`, `revenue` Float64, `currency` Utf8, `quantity` Int64, `product` Utf8, `properties` Utf8 (JSON object), `sensitive_properties` Utf8 (JSON object) |
+//! | accounts | at most one per subject, account and file | subject, account | `account` Utf8; attributes `name`, `industry`, `size_band`, `country` (Utf8) |
+//! | contacts | at most one per subject, account and file | subject, account | `account` Utf8; attributes `role`, `buying_role`, `department` (Utf8), `left` (Boolean) |
+//! | subscriptions | at most one per subject, subscription and file | subject, subscription | `subscription` Utf8; attributes `plan`, `status` (Utf8), `started_at`, `renews_at`, `ends_at` (times), `amount` Float64, `currency` Utf8 |
+//!
+//! An *attribute* or identified trait `x` stands in three columns: `x`, `x__at` (time) and `x__by`
+//! (FixedSizeBinary(16), the id of the event that told it). All three are null when nothing was told. The latest in
+//! the total order (time, event id, value) wins; `x` null with `x__at` set means that it was cleared.
+//!
+//! A derived trait `x` stands in a total and in day buckets, by measure:
+//!
+//! | measure | total | `x__days`: list of structs, ascending by `day` (Int32, days since 1970-01-01 in the programme's calendar) |
+//! |---|---|---|
+//! | count | `x__count` Int64 | `day`, `count` Int64 |
+//! | sum | `x__sum` Decimal128(38, 6) | `day`, `sum` Decimal128(38, 6) |
+//! | first_at, last_at, days_since_last | `x__at` time | `day`, `at` time (first or last of the day) |
+//! | first_value, last_value | `x__value` Utf8, `x__at`, `x__by` | `day`, `at`, `by` FixedSizeBinary(16), `value` Utf8 |
+//!
+//! On disk `x__count`, `x__sum` and `x__days` are never null (0 and the empty list are the neutral elements). A
+//! reader may null any cell of a partial row, for instance where a purpose does not cover its category: null is
+//! neutral in every merge, and a finished count is null, not 0, when all its partial cells were null.
+//!
+//! **Sums are exact.** An amount becomes micro-units once, when its event is folded (half away from zero); adding
+//! 128-bit integers is associative, adding floats is not, and I4 asks for equality.
+//!
+//! **Time of an event** everywhere in these tables is `min(event_time, received_at)`: a clock that runs ahead
+//! neither wins for ever nor counts before it was received (the same clamp as rule R2 of the consent rules).
+
+mod attributes;
+mod compact;
+mod definitions;
+mod dump;
+mod error;
+mod files;
+mod fold;
+mod groups;
+mod layout;
+mod manifest;
+pub mod members;
+mod merge;
+mod projector;
+mod seen;
+mod settings;
+pub mod skip;
+mod snapshot;
+mod store;
+mod table;
+mod take_in;
+mod worker;
+
+pub use attributes::{accounts, contacts, subscriptions};
+pub use definitions::Definitions;
+pub use dump::canonical_dump;
+pub use error::{Error, ErrorKind};
+pub use groups::Groups;
+pub use manifest::{Counts, DataFile, Manifest, Skipped};
+pub use projector::{Progress, Projector, Rebuilt};
+pub use settings::{FailPoint, NoFailPoint, Settings, Step};
+pub use snapshot::Snapshot;
+pub use table::Table;

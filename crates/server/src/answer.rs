@@ -54,8 +54,7 @@ pub(crate) fn table<const N: usize>(
     format: Format,
     columns: [(&str, ArrayRef); N],
 ) -> Result<Response, Problem> {
-    let batch =
-        RecordBatch::try_from_iter(columns).map_err(|error| Problem::internal(&error))?;
+    let batch = RecordBatch::try_from_iter(columns).map_err(|error| Problem::internal(&error))?;
     Ok(bytes(format, encode(format, &batch.schema(), &[batch])?))
 }
 

@@ -83,7 +83,10 @@ mod tests {
         assert_eq!(user.as_deref(), Some("demo-server-key"));
         for wrong in ["Bearer abc", "Basic !!!", "Basic", "Basic dXNlcjpwYXNz"] {
             assert_eq!(basic_user(wrong), None, "{wrong}");
-            assert_eq!(caller(&with(wrong)).err().map(|problem| problem.status), Some(401));
+            assert_eq!(
+                caller(&with(wrong)).err().map(|problem| problem.status),
+                Some(401)
+            );
         }
         assert!(caller(&HeaderMap::new()).is_ok());
     }

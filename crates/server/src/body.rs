@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, StatusCode, header};
 use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -29,7 +29,11 @@ impl<T: DeserializeOwned> FromRequest<Services> for JsonBody<T> {
             };
             Problem::invalid(
                 "body_unreadable",
-                format!("the body: {what} (line {}, column {})", error.line(), error.column()),
+                format!(
+                    "the body: {what} (line {}, column {})",
+                    error.line(),
+                    error.column()
+                ),
             )
         })
     }
@@ -125,11 +129,17 @@ mod tests {
         assert_eq!(read_with(None, vec![b'x'; 100]).await.unwrap().len(), 100);
         assert_eq!(read_with(None, vec![b'x'; 101]).await, Err(413));
         assert_eq!(
-            read_with(Some("gzip"), gzip(&[b'x'; 100])).await.unwrap().len(),
+            read_with(Some("gzip"), gzip(&[b'x'; 100]))
+                .await
+                .unwrap()
+                .len(),
             100
         );
         assert_eq!(read_with(Some("gzip"), gzip(&[b'x'; 101])).await, Err(413));
-        assert_eq!(read_with(Some("gzip"), b"nonsense".to_vec()).await, Err(400));
+        assert_eq!(
+            read_with(Some("gzip"), b"nonsense".to_vec()).await,
+            Err(400)
+        );
         assert_eq!(read_with(Some("br"), vec![1]).await, Err(415));
     }
 }

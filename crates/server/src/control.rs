@@ -18,7 +18,7 @@ pub trait Control: Send + Sync + 'static {
     /// Validates the programme in `dir` and journals its definitions.
     async fn apply(&self, dir: PathBuf) -> Result<Changes, Problem>;
     /// Brings a file in; sends progress as it goes. The last one sent tells how it ended.
-    async fn import(&self, request: ImportRequest, progress: mpsc::Sender<ImportProgress>);
+    async fn import(&self, request: ImportRequest, progress: mpsc::UnboundedSender<ImportProgress>);
     /// Catches the profiles up with the journal, or folds them anew.
     async fn project(&self, rebuild: bool) -> Result<Projected, Problem>;
     /// Adds a principal and returns its token, which is not kept.
@@ -61,10 +61,8 @@ pub struct ImportRequest {
 /// How far an import came.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ImportProgress {
-    /// Size of the file.
-    pub bytes_total: u64,
-    /// Bytes of it that are done.
-    pub bytes_done: u64,
+    /// Lines of the file; its rows are at most as many.
+    pub lines: u64,
     /// Rows that are done.
     pub rows: u64,
     /// Events journalled.
@@ -73,6 +71,8 @@ pub struct ImportProgress {
     pub duplicates: u64,
     /// Rows written to the reject file.
     pub rejected: u64,
+    /// Whether an earlier run had come to the end of the file already: nothing was sent.
+    pub finished_before: bool,
     /// Why it stopped before the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

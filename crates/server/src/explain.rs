@@ -42,9 +42,8 @@ pub(crate) async fn explain(
         channel: explain.channel,
         recipient: explain.recipient,
     };
-    let open = async |asked: &Asked| {
-        LawfulSession::open(&services.engine, &principal, asked, None).await
-    };
+    let open =
+        async |asked: &Asked| LawfulSession::open(&services.engine, &principal, asked, None).await;
     match (explain.member, explain.sql) {
         (Some(member), _) => {
             let member: SubjectId = member.parse().map_err(|_| {
@@ -164,7 +163,9 @@ fn fact_json(kind: &FactKind) -> Value {
         }),
         FactKind::Linked { other } => json!({ "linked_with": other.to_string() }),
         FactKind::Unlinked { other } => json!({ "unlinked_from": other.to_string() }),
-        FactKind::ContractStarted { purpose, starts_at, .. } => json!({
+        FactKind::ContractStarted {
+            purpose, starts_at, ..
+        } => json!({
             "contract_started": starts_at.to_string(),
             "purpose": purpose.as_ref().map(ToString::to_string),
         }),

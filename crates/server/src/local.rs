@@ -60,13 +60,14 @@ pub(crate) async fn import(
     State(services): State<Services>,
     JsonBody(request): JsonBody<ImportRequest>,
 ) -> Response {
-    let (sender, mut receiver) = mpsc::channel(16);
+    let (sender, mut receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move { services.control.import(request, sender).await });
-    let lines = futures::stream::poll_fn(move |context| receiver.poll_recv(context)).map(|progress| {
-        let mut line = serde_json::to_vec(&progress)?;
-        line.push(b'\n');
-        Ok::<_, serde_json::Error>(Bytes::from(line))
-    });
+    let lines =
+        futures::stream::poll_fn(move |context| receiver.poll_recv(context)).map(|progress| {
+            let mut line = serde_json::to_vec(&progress)?;
+            line.push(b'\n');
+            Ok::<_, serde_json::Error>(Bytes::from(line))
+        });
     (
         [(header::CONTENT_TYPE, "application/x-ndjson")],
         Body::from_stream(lines),

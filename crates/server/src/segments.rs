@@ -31,20 +31,32 @@ pub(crate) async fn list(
     let text = |of: &dyn Fn(&assent_segment::SegmentSummary) -> Option<String>| -> ArrayRef {
         Arc::new(segments.iter().map(of).collect::<StringArray>())
     };
-    let versions: UInt32Array = segments.iter().map(|segment| Some(segment.version)).collect();
-    let allowed: BooleanArray = segments.iter().map(|segment| Some(segment.allowed)).collect();
+    let versions: UInt32Array = segments
+        .iter()
+        .map(|segment| Some(segment.version))
+        .collect();
+    let allowed: BooleanArray = segments
+        .iter()
+        .map(|segment| Some(segment.allowed))
+        .collect();
     answer::table(
         format,
         [
             ("name", text(&|segment| Some(segment.name.clone()))),
             ("version", Arc::new(versions)),
-            ("purpose", text(&|segment| Some(segment.purpose.to_string()))),
+            (
+                "purpose",
+                text(&|segment| Some(segment.purpose.to_string())),
+            ),
             (
                 "channel",
                 text(&|segment| segment.channel.as_ref().map(ToString::to_string)),
             ),
             ("allowed", Arc::new(allowed)),
-            ("description", text(&|segment| Some(segment.description.clone()))),
+            (
+                "description",
+                text(&|segment| Some(segment.description.clone())),
+            ),
         ],
     )
 }

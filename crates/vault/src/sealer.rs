@@ -48,6 +48,10 @@ pub struct Draft {
 
 /// An envelope, opened.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every envelope opens to a payload, so boxing it would only add an allocation each"
+)]
 pub enum Opened {
     /// What it says. When the evidence key was destroyed (its term is another one than the
     /// data's), the payload stands without its evidence.

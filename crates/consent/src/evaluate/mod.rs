@@ -35,6 +35,9 @@ use record::{Lineage, Record};
 
 pub use links::component;
 
+#[cfg(test)]
+mod tests;
+
 /// Whether, and for which categories, a use of the data of `subject` is lawful at `at`.
 ///
 /// `history` holds the facts of `subject` and of all subjects that are or were linked with it,

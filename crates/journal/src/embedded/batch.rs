@@ -15,6 +15,8 @@
 //! takes part in the checksum, so that a batch found in another's place is recognised. A reader
 //! refuses what it does not understand; it never guesses.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use crate::Record;
@@ -61,8 +63,8 @@ pub(super) struct Packer {
     /// Where each record of `plain` ends.
     ends: Vec<usize>,
     stored: Vec<u8>,
-    /// Stored bytes per plain byte, as last seen.
-    ratio: f64,
+    /// Stored bytes per plain byte, as last seen in each topic.
+    ratios: HashMap<u16, f64>,
 }
 
 impl Packer {
@@ -72,7 +74,7 @@ impl Packer {
             plain: Vec::new(),
             ends: Vec::new(),
             stored: Vec::new(),
-            ratio: 1.0,
+            ratios: HashMap::new(),
         })
     }
 
@@ -85,7 +87,8 @@ impl Packer {
         key: Key,
         records: &[&Record],
     ) -> std::io::Result<(usize, &[u8])> {
-        let aim = (STORED_AIM as f64 / self.ratio * 0.97) as usize;
+        let ratio = self.ratios.get(&key.0).copied().unwrap_or(1.0);
+        let aim = (STORED_AIM as f64 / ratio * 0.97) as usize;
         let aim = aim.clamp(*PLAIN_AIM.start(), *PLAIN_AIM.end());
         self.plain.clear();
         self.ends.clear();
@@ -103,7 +106,8 @@ impl Packer {
             let plain = self.ends[taken - 1];
             let length = self.seal(key, taken as u32, plain)?;
             if plain >= *PLAIN_AIM.start() {
-                self.ratio = (length as f64 / plain as f64).clamp(0.01, 1.0);
+                let ratio = (length as f64 / plain as f64).clamp(0.01, 1.0);
+                self.ratios.insert(key.0, ratio);
             }
             if length <= STORED_AIM || taken == 1 {
                 return Ok((taken, &self.stored[..length]));

@@ -29,7 +29,10 @@ pub(super) fn programme(into: &mut Comparison<'_>, wanted: &Programme) -> Result
     for purpose in wanted.purposes.values() {
         let name = purpose.id.as_str();
         let version = into.next_version(DefinitionKind::Purpose, name);
-        let body = Purpose { version, ..purpose.clone() };
+        let body = Purpose {
+            version,
+            ..purpose.clone()
+        };
         into.counted(DefinitionKind::Purpose, name, version, &body)?;
     }
     into.retire(DefinitionKind::Purpose);
@@ -43,8 +46,10 @@ pub(super) fn programme(into: &mut Comparison<'_>, wanted: &Programme) -> Result
             // Equal to what is published: anything else was refused before.
             into.note(Action::Unchanged, key, Vec::new());
         } else {
-            let published =
-                PublishedNotice { notice: notice.clone(), sha256: notice_sha256(notice) };
+            let published = PublishedNotice {
+                notice: notice.clone(),
+                sha256: notice_sha256(notice),
+            };
             let body = body(&published)?;
             into.note(Action::Create, key.clone(), Vec::new());
             into.definitions.push(Definition { key, body });
@@ -58,7 +63,10 @@ pub(super) fn programme(into: &mut Comparison<'_>, wanted: &Programme) -> Result
     into.retire(DefinitionKind::Source);
     for segment in &wanted.segments {
         let version = into.next_version(DefinitionKind::Segment, &segment.name);
-        let body = SegmentDefinition { version, ..segment.clone() };
+        let body = SegmentDefinition {
+            version,
+            ..segment.clone()
+        };
         into.counted(DefinitionKind::Segment, &segment.name, version, &body)?;
     }
     into.retire(DefinitionKind::Segment);
@@ -86,7 +94,11 @@ impl<'r> Comparison<'r> {
     }
 
     fn note(&mut self, action: Action, key: DefinitionKey, fields: Vec<String>) {
-        self.changes.push(Change { action, key, fields });
+        self.changes.push(Change {
+            action,
+            key,
+            fields,
+        });
     }
 
     fn last(&self, kind: DefinitionKind, name: &str) -> Option<&'r Definition> {
@@ -95,7 +107,8 @@ impl<'r> Comparison<'r> {
     }
 
     fn next_version(&self, kind: DefinitionKind, name: &str) -> u32 {
-        self.last(kind, name).map_or(1, |d| d.key.version.saturating_add(1))
+        self.last(kind, name)
+            .map_or(1, |d| d.key.version.saturating_add(1))
     }
 
     fn single(&mut self, kind: DefinitionKind, wanted: &impl Serialize) -> Result<(), String> {
@@ -112,7 +125,11 @@ impl<'r> Comparison<'r> {
         wanted: &impl Serialize,
     ) -> Result<(), String> {
         self.wanted.insert((kind, name.to_owned()));
-        let mut key = DefinitionKey { kind, name: name.to_owned(), version };
+        let mut key = DefinitionKey {
+            kind,
+            name: name.to_owned(),
+            version,
+        };
         let body = body(wanted)?;
         let action = match self.last(kind, name) {
             Some(last) if !last.is_retirement() => {
@@ -139,9 +156,15 @@ impl<'r> Comparison<'r> {
                 continue;
             }
             let version = last.key.version.saturating_add(1);
-            let key = DefinitionKey { version, ..last.key.clone() };
+            let key = DefinitionKey {
+                version,
+                ..last.key.clone()
+            };
             self.note(Action::Retire, key.clone(), Vec::new());
-            self.definitions.push(Definition { key, body: Value::Null });
+            self.definitions.push(Definition {
+                key,
+                body: Value::Null,
+            });
         }
     }
 }
@@ -153,7 +176,11 @@ fn body(value: &impl Serialize) -> Result<Value, String> {
 /// The names of the fields that say something else.
 fn differing(a: &Value, b: &Value) -> Vec<String> {
     let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
-        return if a == b { Vec::new() } else { vec!["everything".to_owned()] };
+        return if a == b {
+            Vec::new()
+        } else {
+            vec!["everything".to_owned()]
+        };
     };
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     names

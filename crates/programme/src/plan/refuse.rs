@@ -62,13 +62,19 @@ fn rewritten(
     notice: &Notice,
 ) -> Option<Fault> {
     let field = first_difference(published, notice)?;
-    let newest = current.consent().versions(&notice.id).map(|n| n.version).max()?;
+    let newest = current
+        .consent()
+        .versions(&notice.id)
+        .map(|n| n.version)
+        .max()?;
     let reference = notice.reference().to_string();
     Some(wanted.origins.fault(
         DefinitionKind::Notice,
         &reference,
         &[field],
-        format!("{reference} is published and its `{field}` has changed; people were shown the old text"),
+        format!(
+            "{reference} is published and its `{field}` has changed; people were shown the old text"
+        ),
         format!(
             "restore the file and publish the change as version {}",
             newest.saturating_add(1)
@@ -78,7 +84,17 @@ fn rewritten(
 
 fn first_difference(a: &Notice, b: &Notice) -> Option<&'static str> {
     // Taken apart so that a field added later cannot be forgotten here.
-    let Notice { id: _, version: _, change, effective_from, handler, rights, purposes, texts, exemption } = a;
+    let Notice {
+        id: _,
+        version: _,
+        change,
+        effective_from,
+        handler,
+        rights,
+        purposes,
+        texts,
+        exemption,
+    } = a;
     [
         ("change", *change != b.change),
         ("effective_from", *effective_from != b.effective_from),
@@ -93,14 +109,21 @@ fn first_difference(a: &Notice, b: &Notice) -> Option<&'static str> {
 }
 
 fn backwards(current: &RegistryState, wanted: &Programme, notice: &Notice) -> Option<Fault> {
-    let newest = current.consent().versions(&notice.id).map(|n| n.version).max()?;
+    let newest = current
+        .consent()
+        .versions(&notice.id)
+        .map(|n| n.version)
+        .max()?;
     (notice.version < newest).then(|| {
         let reference = notice.reference().to_string();
         wanted.origins.fault(
             DefinitionKind::Notice,
             &reference,
             &["version"],
-            format!("version {newest} of {} is published; {} would go backwards", notice.id, notice.version),
+            format!(
+                "version {newest} of {} is published; {} would go backwards",
+                notice.id, notice.version
+            ),
             format!("write `version: {}`", newest.saturating_add(1)),
         )
     })
@@ -113,7 +136,9 @@ fn missing(published: &Notice) -> Fault {
         file: "notices".to_owned(),
         line: 0,
         column: 0,
-        message: format!("{reference} is published and no longer defined; consent was given under it"),
+        message: format!(
+            "{reference} is published and no longer defined; consent was given under it"
+        ),
         fix: "put its file back; to end a purpose, publish a version without it".to_owned(),
     }
 }
@@ -138,7 +163,10 @@ fn promoted(
         file.0,
         file.1,
         &["sources", &index, "write_key_sha256"],
-        format!("{} takes the write key of the browser source {}, which is public", source.id, public.id),
+        format!(
+            "{} takes the write key of the browser source {}, which is public",
+            source.id, public.id
+        ),
         "make a new key for the server source",
     ))
 }

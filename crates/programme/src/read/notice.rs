@@ -46,7 +46,11 @@ pub(super) fn read(node: &Node, calendar: Calendar, report: &mut Report<'_>) -> 
         .required("version", "add `version:`, counted from 1", report)
         .and_then(|f| f.count(u32::MAX, report));
     let effective_from = fields
-        .required("effective_from", "add `effective_from:` with a day or an instant", report)
+        .required(
+            "effective_from",
+            "add `effective_from:` with a day or an instant",
+            report,
+        )
         .and_then(|f| instant(f, calendar, report));
     let change = fields
         .required("change", "add `change:` with material or editorial", report)
@@ -61,7 +65,10 @@ pub(super) fn read(node: &Node, calendar: Calendar, report: &mut Report<'_>) -> 
         version: version?,
         change: change?,
         effective_from: effective_from?,
-        handler: handler.unwrap_or_else(|| Handler { name: String::new(), contact: String::new() }),
+        handler: handler.unwrap_or_else(|| Handler {
+            name: String::new(),
+            contact: String::new(),
+        }),
         rights,
         purposes: purposes.unwrap_or_default(),
         texts: texts.unwrap_or_default(),
@@ -70,7 +77,9 @@ pub(super) fn read(node: &Node, calendar: Calendar, report: &mut Report<'_>) -> 
 }
 
 fn text(fields: &Fields<'_>, key: &str, report: &mut Report<'_>) -> String {
-    fields.optional(key, report, Field::text).unwrap_or_default()
+    fields
+        .optional(key, report, Field::text)
+        .unwrap_or_default()
 }
 
 fn change(field: Field<'_>, report: &mut Report<'_>) -> Option<NoticeChange> {
@@ -120,10 +129,16 @@ fn purpose(field: Field<'_>, report: &mut Report<'_>) -> Option<NoticedPurpose> 
     let fields = Fields::of(field.node, "a purpose in a notice", PURPOSE_KEYS, report)?;
     Some(NoticedPurpose {
         method: text(&fields, "method", report),
-        categories: fields.optional("categories", report, Field::set).unwrap_or_default(),
+        categories: fields
+            .optional("categories", report, Field::set)
+            .unwrap_or_default(),
         sensitive: map(&fields, "sensitive", report, sensitive),
-        personalises: fields.optional("personalises", report, Field::flag).unwrap_or(false),
-        channels: fields.optional("channels", report, Field::set).unwrap_or_default(),
+        personalises: fields
+            .optional("personalises", report, Field::flag)
+            .unwrap_or(false),
+        channels: fields
+            .optional("channels", report, Field::set)
+            .unwrap_or_default(),
         recipients: map(&fields, "recipients", report, recipient),
         retention: text(&fields, "retention", report),
     })
@@ -154,12 +169,19 @@ fn sensitive(field: Field<'_>, report: &mut Report<'_>) -> Option<SensitiveState
 }
 
 fn recipient(field: Field<'_>, report: &mut Report<'_>) -> Option<RecipientStatement> {
-    let fields = Fields::of(field.node, "a recipient in a notice", RECIPIENT_KEYS, report)?;
+    let fields = Fields::of(
+        field.node,
+        "a recipient in a notice",
+        RECIPIENT_KEYS,
+        report,
+    )?;
     Some(RecipientStatement {
         name: text(&fields, "name", report),
         contact: text(&fields, "contact", report),
         purpose: text(&fields, "purpose", report),
         method: text(&fields, "method", report),
-        categories: fields.optional("categories", report, Field::set).unwrap_or_default(),
+        categories: fields
+            .optional("categories", report, Field::set)
+            .unwrap_or_default(),
     })
 }

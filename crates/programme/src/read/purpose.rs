@@ -38,13 +38,25 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Option<Purpose> {
         .required("id", "add `id:` with the purpose's name", report)
         .and_then(|f| f.parsed(report));
     let title = fields
-        .required("title", "add `title:` with what people are told, by language", report)
+        .required(
+            "title",
+            "add `title:` with what people are told, by language",
+            report,
+        )
         .and_then(|f| f.map(report, Field::words));
     let basis = fields
-        .required("basis", &format!("add `basis:` with one of {}", bases()), report)
+        .required(
+            "basis",
+            &format!("add `basis:` with one of {}", bases()),
+            report,
+        )
         .and_then(|f| f.parsed(report));
     let categories = fields
-        .required("categories", "add `categories:` with the data categories it needs (art. 6)", report)
+        .required(
+            "categories",
+            "add `categories:` with the data categories it needs (art. 6)",
+            report,
+        )
         .and_then(|f| f.set(report));
     let default_retention_days = fields
         .required(
@@ -54,7 +66,9 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Option<Purpose> {
         )
         .and_then(|f| f.count(MOST_DAYS, report));
     let retention_days = fields
-        .optional("retention_days", report, |f, r| f.map(r, |f, r| f.count(MOST_DAYS, r)))
+        .optional("retention_days", report, |f, r| {
+            f.map(r, |f, r| f.count(MOST_DAYS, r))
+        })
         .unwrap_or_default();
     let purpose = Purpose {
         citation: fields.optional("citation", report, Field::words),

@@ -50,9 +50,14 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Vec<SourceDefinition
         };
         let place = item.node.place;
         if sources.iter().any(|s| s.id == source.id) {
-            report.at(place, format!("the source {} stands twice", source.id), "keep one of them");
-        } else if let Some(other) =
-            sources.iter().find(|s| s.write_key_sha256 == source.write_key_sha256)
+            report.at(
+                place,
+                format!("the source {} stands twice", source.id),
+                "keep one of them",
+            );
+        } else if let Some(other) = sources
+            .iter()
+            .find(|s| s.write_key_sha256 == source.write_key_sha256)
         {
             report.at(
                 place,
@@ -82,19 +87,33 @@ fn source(field: Field<'_>, report: &mut Report<'_>) -> Option<SourceDefinition>
         )
         .and_then(|f| f.parsed::<Sha256Hex>(report));
     let namespaces = fields
-        .required("namespaces", "add `namespaces:` with `user_id` and `anonymous_id`", report)
+        .required(
+            "namespaces",
+            "add `namespaces:` with `user_id` and `anonymous_id`",
+            report,
+        )
         .and_then(|f| namespaces(f, report));
     let source = SourceDefinition {
-        description: fields.optional("description", report, Field::text).unwrap_or_default(),
-        sample: fields.optional("sample", report, Field::flag).unwrap_or(false),
+        description: fields
+            .optional("description", report, Field::text)
+            .unwrap_or_default(),
+        sample: fields
+            .optional("sample", report, Field::flag)
+            .unwrap_or(false),
         identifiers: identifiers(&fields, report),
-        origins: fields.optional("origins", report, origins).unwrap_or_default(),
-        gpc_purposes: fields.optional("gpc_purposes", report, Field::set).unwrap_or_default(),
+        origins: fields
+            .optional("origins", report, origins)
+            .unwrap_or_default(),
+        gpc_purposes: fields
+            .optional("gpc_purposes", report, Field::set)
+            .unwrap_or_default(),
         consent_categories: fields
             .optional("consent_categories", report, |f, r| f.map(r, Field::parsed))
             .unwrap_or_default(),
         sensitive_properties: fields
-            .optional("sensitive_properties", report, |f, r| f.map(r, Field::parsed))
+            .optional("sensitive_properties", report, |f, r| {
+                f.map(r, Field::parsed)
+            })
             .unwrap_or_default(),
         account_traits: fields
             .optional("account_traits", report, account_traits)
@@ -138,7 +157,11 @@ fn namespaces(field: Field<'_>, report: &mut Report<'_>) -> Option<SourceNamespa
         .required("user_id", "add `user_id:`, the namespace of userId", report)
         .and_then(|f| f.parsed::<Namespace>(report));
     let anonymous_id = fields
-        .required("anonymous_id", "add `anonymous_id:`, the namespace of anonymousId", report)
+        .required(
+            "anonymous_id",
+            "add `anonymous_id:`, the namespace of anonymousId",
+            report,
+        )
         .and_then(|f| f.parsed::<Namespace>(report));
     let (user_id, anonymous_id) = (user_id?, anonymous_id?);
     if user_id == anonymous_id {
@@ -149,7 +172,10 @@ fn namespaces(field: Field<'_>, report: &mut Report<'_>) -> Option<SourceNamespa
         );
         return None;
     }
-    Some(SourceNamespaces { user_id, anonymous_id })
+    Some(SourceNamespaces {
+        user_id,
+        anonymous_id,
+    })
 }
 
 fn identifiers(fields: &Fields<'_>, report: &mut Report<'_>) -> BTreeMap<String, Namespace> {
@@ -185,7 +211,9 @@ fn account_traits(field: Field<'_>, report: &mut Report<'_>) -> Option<AccountTr
     let fields = Fields::of(field.node, "account traits", ACCOUNT_KEYS, report)?;
     let standard = AccountTraits::default();
     let mut read = |key: &str, standard: String| {
-        fields.optional(key, report, Field::words).unwrap_or(standard)
+        fields
+            .optional(key, report, Field::words)
+            .unwrap_or(standard)
     };
     Some(AccountTraits {
         name: read("name", standard.name),

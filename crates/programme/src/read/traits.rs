@@ -52,13 +52,21 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> TraitCatalog {
         return TraitCatalog::default();
     };
     let items = |key: &str, report: &mut Report<'_>| {
-        fields.optional(key, report, Field::list).unwrap_or_default()
+        fields
+            .optional(key, report, Field::list)
+            .unwrap_or_default()
     };
     let identified = items("identified", report);
     let derived = items("derived", report);
     TraitCatalog {
-        identified: identified.into_iter().filter_map(|f| self::identified(f, report)).collect(),
-        derived: derived.into_iter().filter_map(|f| self::derived(f, report)).collect(),
+        identified: identified
+            .into_iter()
+            .filter_map(|f| self::identified(f, report))
+            .collect(),
+        derived: derived
+            .into_iter()
+            .filter_map(|f| self::derived(f, report))
+            .collect(),
     }
 }
 
@@ -70,8 +78,12 @@ fn identified(field: Field<'_>, report: &mut Report<'_>) -> Option<IdentifiedTra
         .and_then(|f| f.parsed(report));
     let category = category(&fields, report);
     Some(IdentifiedTrait {
-        sensitive: fields.optional("sensitive", report, Field::flag).unwrap_or(false),
-        description: fields.optional("description", report, Field::text).unwrap_or_default(),
+        sensitive: fields
+            .optional("sensitive", report, Field::flag)
+            .unwrap_or(false),
+        description: fields
+            .optional("description", report, Field::text)
+            .unwrap_or_default(),
         name: name?,
         r#type: r#type?,
         category: category?,
@@ -82,15 +94,26 @@ fn derived(field: Field<'_>, report: &mut Report<'_>) -> Option<DerivedTrait> {
     let fields = Fields::of(field.node, "a derived trait", DERIVED_KEYS, report)?;
     let name = name(&fields, report);
     let event = fields
-        .required("event", "add `event:`, the name of the events it sums up", report)
+        .required(
+            "event",
+            "add `event:`, the name of the events it sums up",
+            report,
+        )
         .and_then(|f| f.words(report));
     let measure = fields
-        .required("measure", &format!("add `measure:` with {MEASURES}"), report)
+        .required(
+            "measure",
+            &format!("add `measure:` with {MEASURES}"),
+            report,
+        )
         .and_then(|f| measure(f, report));
     let category = category(&fields, report);
     let window = fields.optional("window_days", report, |f, r| f.count(LONGEST_WINDOW, r));
     let (measure, category) = (measure?, category?);
-    if let Some(field) = fields.get("window_days").filter(|_| !measure.takes_window()) {
+    if let Some(field) = fields
+        .get("window_days")
+        .filter(|_| !measure.takes_window())
+    {
         report.at(
             field.node.place,
             format!("the measure {} takes no window", measure.as_str()),
@@ -98,8 +121,12 @@ fn derived(field: Field<'_>, report: &mut Report<'_>) -> Option<DerivedTrait> {
         );
     }
     Some(DerivedTrait {
-        sensitive: fields.optional("sensitive", report, Field::flag).unwrap_or(false),
-        description: fields.optional("description", report, Field::text).unwrap_or_default(),
+        sensitive: fields
+            .optional("sensitive", report, Field::flag)
+            .unwrap_or(false),
+        description: fields
+            .optional("description", report, Field::text)
+            .unwrap_or_default(),
         name: name?,
         event: event?,
         measure,
@@ -117,7 +144,11 @@ fn name(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<String> {
 
 fn category(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<assent_consent::Category> {
     fields
-        .required("category", "add `category:`, the data category it belongs to", report)
+        .required(
+            "category",
+            "add `category:`, the data category it belongs to",
+            report,
+        )
         .and_then(|f| f.parsed(report))
 }
 
@@ -127,7 +158,11 @@ fn measure(field: Field<'_>, report: &mut Report<'_>) -> Option<Measure> {
         Tree::Text(name) => plain(name),
         Tree::Map(entries) => match entries.as_slice() {
             [entry] => {
-                let property = Field { key: &entry.key, node: &entry.value }.words(report)?;
+                let property = Field {
+                    key: &entry.key,
+                    node: &entry.value,
+                }
+                .words(report)?;
                 of_property(&entry.key, property)
             }
             [] | [_, _, ..] => None,
@@ -135,21 +170,34 @@ fn measure(field: Field<'_>, report: &mut Report<'_>) -> Option<Measure> {
         Tree::Nothing | Tree::Flag(_) | Tree::Whole(_) | Tree::Fraction | Tree::List(_) => None,
     };
     if found.is_none() {
-        report.at(field.node.place, "this is no measure", format!("write {MEASURES}"));
+        report.at(
+            field.node.place,
+            "this is no measure",
+            format!("write {MEASURES}"),
+        );
     }
     found
 }
 
 fn plain(name: &str) -> Option<Measure> {
-    [Measure::Count, Measure::FirstAt, Measure::LastAt, Measure::DaysSinceLast]
-        .into_iter()
-        .find(|m| m.as_str() == name)
+    [
+        Measure::Count,
+        Measure::FirstAt,
+        Measure::LastAt,
+        Measure::DaysSinceLast,
+    ]
+    .into_iter()
+    .find(|m| m.as_str() == name)
 }
 
 fn of_property(name: &str, property: String) -> Option<Measure> {
     [
-        Measure::Sum { property: property.clone() },
-        Measure::FirstValue { property: property.clone() },
+        Measure::Sum {
+            property: property.clone(),
+        },
+        Measure::FirstValue {
+            property: property.clone(),
+        },
         Measure::LastValue { property },
     ]
     .into_iter()

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use assent_consent::{Notice, NoticeRef, Purpose, Registry as ConsentRegistry};
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::{History, Recorded};
 use crate::definition::{Definition, DefinitionKind};
@@ -114,14 +114,16 @@ fn every(history: &History, kind: DefinitionKind) -> impl Iterator<Item = &Defin
 }
 
 fn body<T: DeserializeOwned>(definition: &Definition) -> Result<T, String> {
-    T::deserialize(&definition.body)
-        .map_err(|error| format!("{}: {error}", definition.key))
+    T::deserialize(&definition.body).map_err(|error| format!("{}: {error}", definition.key))
 }
 
 fn named(definition: &Definition, name: &str, version: u32) -> Result<(), String> {
     if definition.key.name == name && definition.key.version == version {
         Ok(())
     } else {
-        Err(format!("{}: its body names {name}@{version}", definition.key))
+        Err(format!(
+            "{}: its body names {name}@{version}",
+            definition.key
+        ))
     }
 }

@@ -38,10 +38,10 @@ fn matches_purpose(
 ) {
     let purposes = &check.programme.purposes;
     let path = ["purposes", id.as_str()];
+    if check.unread.may_be(id) {
+        return;
+    }
     let Some(purpose) = purposes.get(id) else {
-        if check.unread.may_define(id) {
-            return;
-        }
         let message = format!("the notice lists {id}, which is not defined");
         let fix = format!(
             "define it, correct the name (defined are {}), or publish a version without it",
@@ -49,28 +49,59 @@ fn matches_purpose(
         );
         return add(check, notice, &path, message, fix);
     };
-    let told: BTreeSet<_> = statement.categories.iter().chain(statement.sensitive.keys()).collect();
+    let told: BTreeSet<_> = statement
+        .categories
+        .iter()
+        .chain(statement.sensitive.keys())
+        .collect();
     let mut beyond = Vec::new();
-    for c in told.into_iter().filter(|c| !purpose.categories.contains(*c)) {
-        let field = if statement.categories.contains(c) { "categories" } else { "sensitive" };
+    for c in told
+        .into_iter()
+        .filter(|c| !purpose.categories.contains(*c))
+    {
+        let field = if statement.categories.contains(c) {
+            "categories"
+        } else {
+            "sensitive"
+        };
         beyond.push((field, c.as_str(), listed(&purpose.categories)));
     }
     for c in statement.channels.difference(&purpose.channels) {
         beyond.push(("channels", c.as_str(), listed(&purpose.channels)));
     }
-    for r in statement.recipients.keys().filter(|r| !purpose.recipients.contains(*r)) {
+    for r in statement
+        .recipients
+        .keys()
+        .filter(|r| !purpose.recipients.contains(*r))
+    {
         beyond.push(("recipients", r.as_str(), listed(&purpose.recipients)));
     }
     for (field, item, known) in beyond {
         let message = format!("{item} is none of the {field} of {id}, which has {known}");
         let fix = format!("correct the name, leave it out, or add it to the purpose's `{field}:`");
-        add(check, notice, &[path[0], path[1], field, item], message, fix);
+        add(
+            check,
+            notice,
+            &[path[0], path[1], field, item],
+            message,
+            fix,
+        );
     }
-    for c in statement.sensitive.keys().filter(|c| !purpose.sensitive.contains(*c)) {
+    for c in statement
+        .sensitive
+        .keys()
+        .filter(|c| !purpose.sensitive.contains(*c))
+    {
         if purpose.categories.contains(c) {
             let message = format!("the notice calls {c} sensitive, the purpose {id} does not");
             let fix = format!("list {c} under `sensitive:` of the purpose");
-            add(check, notice, &[path[0], path[1], "sensitive", c.as_str()], message, fix);
+            add(
+                check,
+                notice,
+                &[path[0], path[1], "sensitive", c.as_str()],
+                message,
+                fix,
+            );
         }
     }
 }
@@ -78,7 +109,10 @@ fn matches_purpose(
 fn follows(check: &mut Check<'_>, before: &Notice, notice: &Notice) {
     let reference = before.reference();
     if notice.effective_from < before.effective_from {
-        let message = format!("it takes effect before {reference} does ({})", before.effective_from);
+        let message = format!(
+            "it takes effect before {reference} does ({})",
+            before.effective_from
+        );
         let fix = "let a later version take effect later".to_owned();
         add(check, notice, &["effective_from"], message, fix);
     }

@@ -6,6 +6,7 @@ use assent_consent::{ConsentForm, LegalBasis, NoticedPurpose, Purpose};
 
 use super::{Check, listed};
 use crate::definition::DefinitionKind;
+use crate::fault::Fault;
 use crate::names::is_direct_namespace;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -30,22 +31,48 @@ struct One<'c, 'a> {
 impl One<'_, '_> {
     fn add(&mut self, path: &[&str], message: impl Into<String>, fix: impl Into<String>) {
         let name = self.purpose.id.as_str();
-        self.check.add(DefinitionKind::Purpose, name, path, message, fix);
+        self.check
+            .add(DefinitionKind::Purpose, name, path, message, fix);
+    }
+
+    /// As `add`, unless reading has found something on that line already: a value that could not be read
+    /// looks like one that is missing.
+    fn add_once(&mut self, path: &[&str], message: String, fix: String) {
+        let name = self.purpose.id.as_str();
+        let origins = &self.check.programme.origins;
+        let fault = origins.fault(DefinitionKind::Purpose, name, path, message, fix);
+        let same_line = |f: &Fault| f.file == fault.file && f.line == fault.line;
+        if !self.check.faults[..self.check.found_reading]
+            .iter()
+            .any(same_line)
+        {
+            self.check.faults.push(fault);
+        }
     }
 
     /// What the consent crate knows to be wrong without the rest of the programme.
     fn itself(&mut self) {
         for fault in self.purpose.faults() {
-            // Problems of one category begin with its name.
+            // Problems of one category begin with its name; a citation is missed where the basis stands.
             let item = fault.problem.split(' ').next().unwrap_or_default();
+            let path = if fault.field == "citation" {
+                ["basis", ""]
+            } else {
+                [fault.field, item]
+            };
             let message = format!("`{}`: {}", fault.field, fault.problem);
-            self.add(&[fault.field, item], message, fault.fix.clone());
+            self.add_once(&path, message, fault.fix.clone());
         }
     }
 
     fn basis(&mut self) {
         let purpose = self.purpose;
-        let enabled = self.check.programme.settings.enabled_bases.contains(&purpose.basis);
+        let enabled = self
+            .check
+            .programme
+            .settings
+            .enabled_bases
+            .contains(&purpose.basis);
         let (cites, off) = match purpose.basis {
             LegalBasis::Emergency | LegalBasis::PublicInterestNews => (true, !enabled),
             LegalBasis::LegalDuty => (true, false),
@@ -59,7 +86,10 @@ impl One<'_, '_> {
         if cites && purpose.citation.is_none() {
             self.add(
                 &["basis"],
-                format!("{} needs the law it relies on (art. {article})", purpose.basis),
+                format!(
+                    "{} needs the law it relies on (art. {article})",
+                    purpose.basis
+                ),
                 "add `citation:` with the law and its article",
             );
         }
@@ -67,7 +97,10 @@ impl One<'_, '_> {
             self.add(
                 &["basis"],
                 format!("{} is off by default (art. {article})", purpose.basis),
-                format!("add `enabled_bases: [{}]` to settings.yaml, if that basis is really yours", purpose.basis),
+                format!(
+                    "add `enabled_bases: [{}]` to settings.yaml, if that basis is really yours",
+                    purpose.basis
+                ),
             );
         }
         self.marketing();
@@ -137,7 +170,7 @@ impl One<'_, '_> {
         let mut next = self.purpose.parent.as_ref();
         while let Some(id) = next {
             let Some(parent) = purposes.get(id) else {
-                if !self.check.unread.may_define(id) && self.purpose.parent.as_ref() == Some(id) {
+                if !self.check.unread.may_be(id) && self.purpose.parent.as_ref() == Some(id) {
                     let known = listed(purposes.keys().filter(|k| **k != self.purpose.id));
                     self.add(
                         &["parent"],
@@ -193,7 +226,12 @@ impl One<'_, '_> {
         let mut untold = Vec::new();
         for c in &purpose.categories {
             if none(&|s| s.categories.contains(c) || s.sensitive.contains_key(c)) {
-                untold.push(("categories", c.as_str(), "17(1)(2)", "list it under `categories:`"));
+                untold.push((
+                    "categories",
+                    c.as_str(),
+                    "17(1)(2)",
+                    "list it under `categories:`",
+                ));
             }
         }
         for c in purpose.sensitive.intersection(&purpose.categories) {
@@ -204,7 +242,12 @@ impl One<'_, '_> {
         }
         for c in &purpose.channels {
             if none(&|s| s.channels.contains(c)) {
-                untold.push(("channels", c.as_str(), "17(1)(2)", "list it under `channels:`"));
+                untold.push((
+                    "channels",
+                    c.as_str(),
+                    "17(1)(2)",
+                    "list it under `channels:`",
+                ));
             }
         }
         for r in &purpose.recipients {
@@ -217,7 +260,9 @@ impl One<'_, '_> {
             self.add(
                 &[field, item],
                 format!("no notice tells people of {item} under {field} (art. {article})"),
-                format!("{how} of the purpose in a new version of its notice, or leave it out here"),
+                format!(
+                    "{how} of the purpose in a new version of its notice, or leave it out here"
+                ),
             );
         }
         if purpose.personalises && none(&|s| s.personalises) {

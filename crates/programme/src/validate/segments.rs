@@ -14,18 +14,30 @@ pub(super) fn check(check: &mut Check<'_>) {
 }
 
 fn one(check: &mut Check<'_>, segment: &SegmentDefinition) {
-    let Check { programme, unread, .. } = *check;
+    let Check {
+        programme, unread, ..
+    } = *check;
     let purposes = &programme.purposes;
     let mut add = |field: &str, message: String, fix: String| {
-        check.add(DefinitionKind::Segment, &segment.name, &[field], message, fix);
+        check.add(
+            DefinitionKind::Segment,
+            &segment.name,
+            &[field],
+            message,
+            fix,
+        );
     };
     let id: &PurposeId = &segment.purpose;
+    if unread.may_be(id) {
+        return;
+    }
     let Some(purpose) = purposes.get(id) else {
-        if unread.may_define(id) {
-            return;
-        }
         let known = listed(purposes.keys());
-        return add("purpose", format!("the purpose {id} is not defined"), format!("name one of {known}"));
+        return add(
+            "purpose",
+            format!("the purpose {id} is not defined"),
+            format!("name one of {known}"),
+        );
     };
     if let Some(channel) = &segment.channel
         && !purpose.channels.contains(channel)
@@ -51,7 +63,10 @@ fn one(check: &mut Check<'_>, segment: &SegmentDefinition) {
         None if purpose.recipients.len() > 1 => add(
             "recipient",
             format!("the purpose {id} has several recipients and the segment names none"),
-            format!("add RECIPIENT with one of {} (art. 23)", listed(&purpose.recipients)),
+            format!(
+                "add RECIPIENT with one of {} (art. 23)",
+                listed(&purpose.recipients)
+            ),
         ),
         Some(_) | None => {}
     }

@@ -15,20 +15,31 @@ pub(super) fn check(check: &mut Check<'_>) {
 }
 
 fn one(check: &mut Check<'_>, source: &SourceDefinition) {
-    let Check { programme, unread, .. } = *check;
+    let Check {
+        programme, unread, ..
+    } = *check;
     let file = (DefinitionKind::Source, SINGLE);
-    let index = programme.origins.item(file, "sources", ("id", &source.id), 0);
+    let index = programme
+        .origins
+        .item(file, "sources", ("id", &source.id), 0);
     let mut add = |path: &[&str], message: String, fix: String| {
-        let path: Vec<&str> = ["sources", &index].into_iter().chain(path.iter().copied()).collect();
+        let path: Vec<&str> = ["sources", &index]
+            .into_iter()
+            .chain(path.iter().copied())
+            .collect();
         check.add(DefinitionKind::Source, SINGLE, &path, message, fix);
     };
-    let known = |id: &PurposeId| programme.purposes.contains_key(id) || unread.may_define(id);
+    let known = |id: &PurposeId| programme.purposes.contains_key(id) || unread.may_be(id);
     let fix = || format!("name one of {}", listed(programme.purposes.keys()));
     for id in source.gpc_purposes.iter().filter(|id| !known(id)) {
         let message = format!("the purpose {id} is not defined");
         add(&["gpc_purposes", id.as_str()], message, fix());
     }
-    for (category, id) in source.consent_categories.iter().filter(|(_, id)| !known(id)) {
+    for (category, id) in source
+        .consent_categories
+        .iter()
+        .filter(|(_, id)| !known(id))
+    {
         let message = format!("the purpose {id} is not defined");
         add(&["consent_categories", category], message, fix());
     }

@@ -11,7 +11,13 @@ use crate::read::SINGLE;
 use crate::traits::{Measure, TraitType};
 
 /// Columns that every member has anyway.
-const RESERVED: &[&str] = &["member_id", "subject", "subject_id", "first_seen", "last_seen"];
+const RESERVED: &[&str] = &[
+    "member_id",
+    "subject",
+    "subject_id",
+    "first_seen",
+    "last_seen",
+];
 
 /// What of every event is text.
 const TEXTS: &[&str] = &["currency", "product"];
@@ -20,20 +26,29 @@ pub(super) fn check(check: &mut Check<'_>) {
     let traits = &check.programme.traits;
     let mut columns = BTreeMap::new();
     for (index, one) in traits.identified.iter().enumerate() {
-        let before = traits.identified[..index].iter().filter(|t| t.name == one.name).count();
+        let before = traits.identified[..index]
+            .iter()
+            .filter(|t| t.name == one.name)
+            .count();
         let mut at = At::new(check, "identified", &one.name, before);
         at.name(&one.name, &mut columns);
         at.category(&one.category, one.sensitive);
         if one.r#type == TraitType::Text && is_direct_column(&one.name) {
             at.add(
                 "name",
-                format!("{} identifies people directly and is never a column", one.name),
+                format!(
+                    "{} identifies people directly and is never a column",
+                    one.name
+                ),
                 "list it under `identifiers:` of the source, with its namespace",
             );
         }
     }
     for (index, one) in traits.derived.iter().enumerate() {
-        let before = traits.derived[..index].iter().filter(|t| t.name == one.name).count();
+        let before = traits.derived[..index]
+            .iter()
+            .filter(|t| t.name == one.name)
+            .count();
         let mut at = At::new(check, "derived", &one.name, before);
         at.name(&one.name, &mut columns);
         at.category(&one.category, one.sensitive);
@@ -44,7 +59,11 @@ pub(super) fn check(check: &mut Check<'_>) {
             && TEXTS.contains(&property.as_str())
         {
             let message = format!("{property} is text and cannot be summed");
-            at.add("measure", message, "sum revenue, quantity or a property that holds numbers");
+            at.add(
+                "measure",
+                message,
+                "sum revenue, quantity or a property that holds numbers",
+            );
         }
     }
 }
@@ -59,18 +78,26 @@ struct At<'c, 'a> {
 impl<'c, 'a> At<'c, 'a> {
     fn new(check: &'c mut Check<'a>, list: &'static str, name: &str, before: usize) -> Self {
         let file = (DefinitionKind::Traits, SINGLE);
-        let index = check.programme.origins.item(file, list, ("name", name), before);
+        let index = check
+            .programme
+            .origins
+            .item(file, list, ("name", name), before);
         Self { check, list, index }
     }
 
     fn add(&mut self, field: &str, message: impl Into<String>, fix: impl Into<String>) {
         let path = [self.list, &self.index, field];
-        self.check.add(DefinitionKind::Traits, SINGLE, &path, message, fix);
+        self.check
+            .add(DefinitionKind::Traits, SINGLE, &path, message, fix);
     }
 
     fn name<'n>(&mut self, name: &'n str, columns: &mut BTreeMap<&'n str, &'static str>) {
         if RESERVED.contains(&name) {
-            self.add("name", format!("{name} is a column of every member"), "give the trait another name");
+            self.add(
+                "name",
+                format!("{name} is a column of every member"),
+                "give the trait another name",
+            );
         }
         if let Some(first) = columns.insert(name, self.list) {
             self.add(
@@ -114,12 +141,18 @@ impl<'c, 'a> At<'c, 'a> {
             return;
         };
         if !sensitive {
-            let message = format!("the property {property} is sensitive (source {source}), the trait is not");
+            let message =
+                format!("the property {property} is sensitive (source {source}), the trait is not");
             self.add("name", message, "add `sensitive: true`");
         }
         if category != of_property {
-            let message = format!("the property {property} has category {of_property}, the trait {category}");
-            self.add("category", message, format!("write `category: {of_property}`"));
+            let message =
+                format!("the property {property} has category {of_property}, the trait {category}");
+            self.add(
+                "category",
+                message,
+                format!("write `category: {of_property}`"),
+            );
         }
     }
 }

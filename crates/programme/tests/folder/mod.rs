@@ -1,5 +1,7 @@
 //! A small programme without faults, to be spoilt one line at a time.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::fs;
 use std::path::Path;
 
@@ -218,11 +220,15 @@ impl Folder {
     }
 
     pub fn programme(&self) -> Programme {
-        self.load().unwrap_or_else(|faults| panic!("{}", told(&faults).join("\n")))
+        self.load()
+            .unwrap_or_else(|faults| panic!("{}", told(&faults).join("\n")))
     }
 }
 
 /// Faults as text, one line each.
 pub fn told(faults: &[Fault]) -> Vec<String> {
-    faults.iter().map(|f| f.to_string().replace("\n  ", " | ")).collect()
+    faults
+        .iter()
+        .map(|f| f.to_string().replace("\n  ", " | "))
+        .collect()
 }

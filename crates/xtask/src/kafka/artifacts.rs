@@ -54,18 +54,21 @@ pub(super) fn fetch(directory: &Path) -> Result<PathBuf, String> {
         )
     };
     prepare().map_err(|error| format!("cannot write below {}: {error}", directory.display()))?;
-    let status = Command::new("mvn")
+    // Maven tells its errors on standard output: kept, and shown when it failed.
+    let output = Command::new("mvn")
         .args(["-q", "-B", "-Dstyle.color=never", "-f"])
         .arg(&pom)
         .arg("org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies")
         .arg("-DincludeScope=runtime")
         .arg(format!("-DoutputDirectory={}", unfinished.display()))
-        .status()
+        .output()
         .map_err(|error| format!("cannot start mvn: {error}"))?;
-    if !status.success() {
+    if !output.status.success() {
         return Err(format!(
-            "mvn could not fetch Apache Kafka {KAFKA} ({status}); it needs Maven Central, \
-             or a mirror of it in Maven's settings.xml"
+            "{}\nmvn could not fetch Apache Kafka {KAFKA} ({}); it needs Maven Central, \
+             or a mirror of it in Maven's settings.xml",
+            String::from_utf8_lossy(&output.stdout).trim_end(),
+            output.status
         ));
     }
     // Renamed only when complete, so that an interrupted download is begun again.

@@ -1,0 +1,239 @@
+//! The command line as its users type it. Only parsing: what a command does stands in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A customer data platform in which lawfulness is a property of the query engine.
+///
+/// Data goes to standard output, talk to standard error. Exit status: 0 done, 1 failed, 2 the call was wrong,
+/// 3 denied.
+#[derive(Debug, Parser)]
+#[command(name = "assent", version, max_term_width = 100)]
+pub struct Cli {
+    /// Where the journal, the vault, the profiles and the socket of the running server lie [default: assent-data; for
+    /// `demo`: assent-demo].
+    #[arg(long, global = true, env = "ASSENT_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// A principal's token (default: the file `token` in the data directory, which `demo` writes).
+    #[arg(long, global = true, env = "ASSENT_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole idea at work: a sample programme, generated members, a segment, a withdrawal.
+    Demo(Demo),
+    /// Run all roles in one process: intake, projection, queries.
+    Serve(Serve),
+    /// Show what `apply` would change in the programme.
+    Plan(Definitions),
+    /// Validate a programme and journal its definitions.
+    Apply(Definitions),
+    /// Bring a CSV or NDJSON file in as events, through intake; resumable.
+    Import(Import),
+    /// Run or rebuild the projection of profiles.
+    Project(Project),
+    /// Run one lawful query.
+    Query(Query),
+    /// Run, list, show and export segments.
+    #[command(subcommand)]
+    Segment(Segment),
+    /// Why people are in or out: reason counts over the base; for an officer, one member or a query.
+    Explain(Explain),
+    /// Who may use which purpose.
+    #[command(subcommand)]
+    Principal(Principal),
+    /// Make a write key for a source, with the line for `sources.yaml`.
+    WriteKey,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How many members to generate.
+    #[arg(long, default_value_t = 10_000)]
+    pub members: u32,
+    /// The port on 127.0.0.1 to serve on.
+    #[arg(long, default_value_t = 7878)]
+    pub port: u16,
+    /// Seed of the generated members: the same seed gives the same members.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The sample programme.
+    #[arg(long, default_value = "pipelines")]
+    pub programme: PathBuf,
+    /// Do it all, print, and exit instead of serving.
+    #[arg(long)]
+    pub once: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The port on 127.0.0.1 to serve on (loopback only until TLS is configured).
+    #[arg(long, default_value_t = 7878)]
+    pub port: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct Definitions {
+    /// The folder of the programme: purposes/, notices/, segments/, traits.yaml, sources.yaml.
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file: CSV with a header line, or NDJSON.
+    pub file: PathBuf,
+    /// How its columns become events.
+    #[arg(long)]
+    pub mapping: PathBuf,
+    /// Where bad rows go, with line number and reason (default: FILE.rejects.csv where you stand).
+    #[arg(long)]
+    pub rejects: Option<PathBuf>,
+    /// Start over instead of going on where an earlier run stopped. What came in already is recognised
+    /// as a duplicate within the de-duplication window only.
+    #[arg(long)]
+    pub restart: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Project {
+    /// Fold everything again from the journal's beginning.
+    #[arg(long)]
+    pub rebuild: bool,
+}
+
+/// The use a caller declares: without a purpose nothing is read.
+#[derive(Debug, Args, Clone)]
+pub struct UseArgs {
+    /// The purpose the data is used for.
+    #[arg(long)]
+    pub purpose: String,
+    /// The channel people will be reached by.
+    #[arg(long)]
+    pub channel: Option<String>,
+    /// The recipient the data is shared with.
+    #[arg(long)]
+    pub recipient: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Query {
+    #[command(flatten)]
+    pub use_: UseArgs,
+    /// Evaluate as of an earlier instant (RFC 3339): people lawful then and still lawful now.
+    #[arg(long)]
+    pub as_of: Option<String>,
+    /// How rows are printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// One SELECT.
+    pub sql: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Segment {
+    /// Run a segment under its own purpose and print its members.
+    Run {
+        /// The segment's name.
+        name: String,
+        /// Evaluate as of an earlier instant (RFC 3339): people lawful then and still lawful now.
+        #[arg(long)]
+        as_of: Option<String>,
+        /// How rows are printed.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// List the segments with their purposes.
+    List {
+        /// How rows are printed.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Show a segment's definition.
+    Show {
+        /// The segment's name.
+        name: String,
+    },
+    /// Write a segment's members to a file with the identifier its purpose allows, and a manifest beside it.
+    Export {
+        /// The segment's name.
+        name: String,
+        /// The file format.
+        #[arg(long, value_enum, default_value_t = FileFormat::Csv)]
+        format: FileFormat,
+        /// The folder to write to.
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    #[command(flatten)]
+    pub use_: UseArgs,
+    /// One member: the decisions and notices that made the verdict (officers).
+    #[arg(long, conflicts_with = "sql")]
+    pub member: Option<String>,
+    /// One query: base, permitted, rows (officers).
+    #[arg(long)]
+    pub sql: Option<String>,
+    /// The legal-duty purpose an officer looks under (needed with --member and --sql).
+    #[arg(long)]
+    pub under: Option<String>,
+    /// How the answer is printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Principal {
+    /// Add a principal; its token goes to standard output, once.
+    Add {
+        /// The principal's name.
+        name: String,
+        /// What it may do: officers alone see reasons per member and use legal-duty purposes.
+        #[arg(long, value_enum, default_value_t = Role::Analyst)]
+        role: Role,
+        /// The purposes it may use data for.
+        #[arg(long = "purpose", required = true)]
+        purposes: Vec<String>,
+    },
+    /// List principals.
+    List {
+        /// How rows are printed.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Revoke a principal's token, at once.
+    Revoke {
+        /// The principal's name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Role {
+    Analyst,
+    Officer,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+    Parquet,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FileFormat {
+    Csv,
+    Ndjson,
+    Parquet,
+}

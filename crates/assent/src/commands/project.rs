@@ -1,0 +1,27 @@
+//! `assent project`.
+
+use serde_json::json;
+
+use super::At;
+use crate::failure::Failure;
+
+/// Catches the profiles up with the journal, or folds them anew.
+pub async fn run(at: At, rebuild: bool) -> Result<(), Failure> {
+    let answer = at
+        .connected(async |connection| {
+            connection
+                .post(
+                    "/local/project",
+                    "application/json",
+                    &json!({ "rebuild": rebuild }),
+                )
+                .await?
+                .json()
+        })
+        .await?;
+    eprintln!(
+        "manifest {}: {} events folded, {} duplicates, {} skipped",
+        answer["manifest"], answer["folded"], answer["duplicates"], answer["skipped"]
+    );
+    Ok(())
+}

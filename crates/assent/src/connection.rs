@@ -1,0 +1,190 @@
+//! The command line is a client: of the server that runs on this data directory, found through its socket, or, when
+//! none runs, of the same router over stores it opens itself. Either way a command is one request.
+
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tower::ServiceExt;
+
+use crate::failure::{Explained, Failure};
+use crate::node::Node;
+
+/// The socket's name in the data directory.
+pub const SOCKET: &str = "assent.sock";
+/// Where `demo` leaves a token for the commands it suggests.
+pub const TOKEN_FILE: &str = "token";
+
+/// A way to the stores of one data directory.
+pub struct Connection {
+    way: Way,
+    token: Option<String>,
+}
+
+enum Way {
+    Running(PathBuf),
+    Own { router: Router, node: Box<Node> },
+}
+
+/// A whole answer.
+pub struct Answer {
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Result<Value, Failure> {
+        serde_json::from_slice(&self.body).explained("the answer is not JSON")
+    }
+}
+
+impl Connection {
+    /// Asks the running server if there is one, else opens the stores.
+    pub async fn open(data_dir: &Path, token: Option<String>) -> Result<Self, Failure> {
+        let token = token.or_else(|| {
+            std::fs::read_to_string(data_dir.join(TOKEN_FILE))
+                .ok()
+                .map(|text| text.trim().to_owned())
+        });
+        let socket = data_dir.join(SOCKET);
+        let way = if UnixStream::connect(&socket).await.is_ok() {
+            Way::Running(socket)
+        } else {
+            let node = Box::new(Node::open(data_dir).await?);
+            let router = assent_server::local_router(node.services());
+            Way::Own { router, node }
+        };
+        Ok(Self { way, token })
+    }
+
+    /// Sends JSON and returns the whole answer; an error answer becomes a [`Failure`].
+    pub async fn post(&self, path: &str, accept: &str, body: &Value) -> Result<Answer, Failure> {
+        let request = self
+            .request("POST", path, accept)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_string()))
+            .explained("request")?;
+        whole(self.send(request).await?).await
+    }
+
+    /// Asks and returns the whole answer.
+    pub async fn get(&self, path: &str, accept: &str) -> Result<Answer, Failure> {
+        let request = self
+            .request("GET", path, accept)
+            .body(Body::empty())
+            .explained("request")?;
+        whole(self.send(request).await?).await
+    }
+
+    /// Sends JSON and gives each line of an NDJSON answer to `line` as it comes.
+    pub async fn follow(
+        &self,
+        path: &str,
+        body: &Value,
+        mut line: impl FnMut(Value),
+    ) -> Result<(), Failure> {
+        let request = self
+            .request("POST", path, "application/x-ndjson")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_string()))
+            .explained("request")?;
+        let response = self.send(request).await?;
+        if !response.status().is_success() {
+            return whole(response).await.map(|_| ());
+        }
+        let mut body = response.into_body();
+        let mut held = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.explained("the answer broke off")?;
+            let Some(data) = frame.data_ref() else {
+                continue; // trailers carry nothing here
+            };
+            held.extend_from_slice(data);
+            while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
+                let rest = held.split_off(end + 1);
+                let value = serde_json::from_slice(&held).explained("the answer is not NDJSON")?;
+                line(value);
+                held = rest;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the stores, if they are ours, so that everything is on disk.
+    pub async fn close(self) -> Result<(), Failure> {
+        match self.way {
+            Way::Running(_) => Ok(()),
+            Way::Own { router, node } => {
+                drop(router);
+                node.close().await
+            }
+        }
+    }
+
+    fn request(&self, method: &str, path: &str, accept: &str) -> axum::http::request::Builder {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "localhost")
+            .header(header::ACCEPT, accept);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        request
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        match &self.way {
+            Way::Own { router, .. } => router.clone().oneshot(request).await.explained("router"),
+            Way::Running(socket) => {
+                let stream = UnixStream::connect(socket)
+                    .await
+                    .explained("the server went away")?;
+                let (mut sender, connection) =
+                    hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                        .await
+                        .explained("the server's socket")?;
+                tokio::spawn(connection);
+                let response = sender
+                    .send_request(request)
+                    .await
+                    .explained("the server's socket")?;
+                Ok(response.map(Body::new))
+            }
+        }
+    }
+}
+
+async fn whole(response: Response<Body>) -> Result<Answer, Failure> {
+    let status = response.status();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .explained("the answer broke off")?
+        .to_bytes()
+        .to_vec();
+    if status.is_success() {
+        return Ok(Answer { body });
+    }
+    Err(refusal(status, &body))
+}
+
+/// The sentence of a problem answer, with its single faults a line each.
+fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    let mut message = problem["detail"]
+        .as_str()
+        .map_or_else(|| format!("HTTP {status}"), str::to_owned);
+    for fault in problem["errors"].as_array().into_iter().flatten() {
+        let place = fault["pointer"].as_str().unwrap_or_default();
+        let detail = fault["detail"].as_str().unwrap_or_default();
+        message.push_str(&format!("\n  {place}: {detail}"));
+    }
+    Failure::of_status(status.as_u16(), message)
+}

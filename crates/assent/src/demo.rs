@@ -1,0 +1,376 @@
+//! `assent demo`: the main job, end to end, in front of whoever is looking.
+//!
+//! Owns the order of the show and its words. Everything it does goes through the same intake, projection and sessions
+//! as anybody's data.
+
+mod population;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use assent_consent::Timestamp;
+use assent_intake::{Caller, Outcome, Route};
+use assent_programme::Principal;
+use assent_segment::{Asked, LawfulSession, SegmentRun};
+use assent_server::{Control, NewPrincipal};
+use serde_json::{Value, json};
+
+use crate::cli::Demo;
+use crate::clock;
+use crate::connection::TOKEN_FILE;
+use crate::failure::{Explained, Failure};
+use crate::node::Node;
+use crate::serving::{Serving, stop_signal};
+
+/// The segment the show is about, and the purpose it stands under.
+const SEGMENT: &str = "lapsing_regulars";
+const PURPOSE: &str = "email_marketing";
+const CHANNEL: &str = "email";
+/// The source of the sample programme that the generated back end writes as.
+const SOURCE: &str = "demo-server";
+/// Tells a folder that a demo made, and may therefore be made anew.
+const MARKER: &str = "made-by-assent-demo";
+/// Events of one request.
+const BATCH: usize = 1_000;
+
+/// Runs the show; then serves until stopped, unless `--once`.
+pub async fn run(data_dir: PathBuf, demo: Demo) -> Result<(), Failure> {
+    if !demo.programme.is_dir() {
+        return Err(Failure::usage(format!(
+            "{}: no such folder; run the demo in the repository, or name the sample programme with --programme",
+            demo.programme.display()
+        )));
+    }
+    start_afresh(&data_dir)?;
+    let node = Node::open(&data_dir).await?;
+    let show = Show {
+        now: clock::now(),
+        node,
+        data_dir,
+        demo,
+    };
+    show.apply_programme().await?;
+    let analyst = show.principals().await?;
+    show.take_in().await?;
+    show.project().await?;
+    show.base(&analyst).await?;
+    show.withdrawal(&analyst).await?;
+    if show.demo.once {
+        return show.node.close().await;
+    }
+    show.serve().await
+}
+
+/// Removes what an earlier demo left; refuses a folder that no demo made.
+fn start_afresh(dir: &Path) -> Result<(), Failure> {
+    let empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+    if !empty {
+        if !dir.join(MARKER).exists() {
+            return Err(Failure::usage(format!(
+                "{} holds data that no demo made; choose another --data-dir",
+                dir.display()
+            )));
+        }
+        if std::os::unix::net::UnixStream::connect(dir.join(crate::connection::SOCKET)).is_ok() {
+            return Err(Failure::usage(format!(
+                "a server is running on {}; stop it first, or choose another --data-dir",
+                dir.display()
+            )));
+        }
+        std::fs::remove_dir_all(dir).explained(dir.display())?;
+    }
+    crate::node::make_private(dir)?;
+    std::fs::write(dir.join(MARKER), "").explained(dir.display())
+}
+
+struct Show {
+    now: Timestamp,
+    node: Node,
+    data_dir: PathBuf,
+    demo: Demo,
+}
+
+impl Show {
+    async fn apply_programme(&self) -> Result<(), Failure> {
+        let changes = self
+            .node
+            .owner()
+            .apply(crate::commands::absolute(&self.demo.programme)?)
+            .await
+            .map_err(problem)?
+            .changes;
+        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+        for change in &changes {
+            let kind = change.key.split(' ').next().unwrap_or_default();
+            *kinds.entry(kind).or_default() += 1;
+        }
+        let of = |kind: &str| kinds.get(kind).copied().unwrap_or_default();
+        heading("The programme");
+        println!(
+            "  {} purposes, {} notices, {} segments journalled from {}",
+            of("purpose"),
+            of("notice"),
+            of("segment"),
+            self.demo.programme.display()
+        );
+        Ok(())
+    }
+
+    /// An analyst for the marketing purposes, whose token the suggested commands find, and an officer.
+    async fn principals(&self) -> Result<Principal, Failure> {
+        let analyst = [
+            "email_marketing",
+            "sms_marketing",
+            "personalised_recommendations",
+            "account_based_marketing",
+            "membership_service",
+        ];
+        self.principal("analyst", "analyst", &analyst, TOKEN_FILE)
+            .await?;
+        self.principal(
+            "officer",
+            "officer",
+            &["rights_handling", "email_marketing"],
+            "officer.token",
+        )
+        .await?;
+        let registry = self.node.stores().permit.registry();
+        registry
+            .principal("analyst")
+            .cloned()
+            .ok_or_else(|| Failure::failed("the analyst was not recorded"))
+    }
+
+    async fn principal(
+        &self,
+        name: &str,
+        role: &str,
+        purposes: &[&str],
+        file: &str,
+    ) -> Result<(), Failure> {
+        let token = self
+            .node
+            .owner()
+            .add_principal(NewPrincipal {
+                name: name.to_owned(),
+                role: role.to_owned(),
+                purposes: purposes.iter().map(|&purpose| purpose.to_owned()).collect(),
+            })
+            .await
+            .map_err(problem)?;
+        crate::node::write_private(&self.data_dir.join(file), &token)
+    }
+
+    /// Generates the members and sends what a shop's back end would send.
+    async fn take_in(&self) -> Result<(), Failure> {
+        let started = Instant::now();
+        let intake = &self.node.stores().intake;
+        let caller = Caller::source(intake.source(SOURCE).explained("source")?);
+        let mut sent = Sent::default();
+        let (mut calls, mut decisions) = (Vec::new(), Vec::new());
+        for number in 0..self.demo.members {
+            let member = population::member(self.demo.seed, number, self.now);
+            calls.extend(member.calls);
+            decisions.extend(member.decisions);
+            let last = number + 1 == self.demo.members;
+            while calls.len() >= BATCH || (last && !calls.is_empty()) {
+                let rest = calls.split_off(calls.len().min(BATCH));
+                let body = json!({ "batch": std::mem::replace(&mut calls, rest) });
+                let outcomes = intake
+                    .events(&caller, Route::Batch, body.to_string().into_bytes())
+                    .await
+                    .explained("intake")?;
+                sent.events += Sent::count(&outcomes)?;
+            }
+            while decisions.len() >= BATCH || (last && !decisions.is_empty()) {
+                let rest = decisions.split_off(decisions.len().min(BATCH));
+                let body = Value::Array(std::mem::replace(&mut decisions, rest));
+                let outcomes = intake.consents(&caller, body).await.explained("intake")?;
+                sent.decisions += Sent::count(&outcomes)?;
+            }
+        }
+        heading("Taken in");
+        println!(
+            "  {} events and {} decisions of {} members, sealed and durable in {:.1} s",
+            sent.events,
+            sent.decisions,
+            self.demo.members,
+            started.elapsed().as_secs_f64()
+        );
+        Ok(())
+    }
+
+    async fn project(&self) -> Result<(), Failure> {
+        let started = Instant::now();
+        let projected = self.node.stores().project(false).await.map_err(problem)?;
+        heading("Projected");
+        println!(
+            "  {} events folded into profiles, manifest {}, in {:.1} s",
+            projected.folded,
+            projected.manifest,
+            started.elapsed().as_secs_f64()
+        );
+        Ok(())
+    }
+
+    async fn base(&self, analyst: &Principal) -> Result<(), Failure> {
+        let asked = Asked {
+            purpose: Some(PURPOSE.to_owned()),
+            channel: Some(CHANNEL.to_owned()),
+            recipient: None,
+        };
+        let session = LawfulSession::open(self.node.engine(), analyst, &asked, None)
+            .await
+            .explained("session")?;
+        let counts = session.base_counts().await.explained("explain")?;
+        heading(&format!("Who may be used for {PURPOSE}, by {CHANNEL}, now"));
+        let base = counts.base();
+        bar("permitted", counts.permitted, base);
+        for (reason, members) in &counts.denied {
+            bar(reason.as_str(), *members, base);
+        }
+        Ok(())
+    }
+
+    /// The segment; one of its members withdraws; the segment again.
+    async fn withdrawal(&self, analyst: &Principal) -> Result<(), Failure> {
+        heading(&format!("The segment {SEGMENT}"));
+        let before = self.segment(analyst).await?;
+        println!(
+            "  three orders or more, none for 90 days: {} members",
+            before.ids.len()
+        );
+        let Some((customer, member)) = self.someone_in(&before)? else {
+            println!("  nobody is in it; try more --members");
+            return Ok(());
+        };
+        let intake = &self.node.stores().intake;
+        let caller = Caller::source(intake.source(SOURCE).explained("source")?);
+        let withdrawal = json!({
+            "subject": { "customer_no": customer }, "purpose": PURPOSE, "state": "withdrawn",
+        });
+        let started = Instant::now();
+        let outcomes = intake
+            .consents(&caller, withdrawal)
+            .await
+            .explained("intake")?;
+        Sent::count(&outcomes)?;
+        let acknowledged = started.elapsed();
+        let after = self.segment(analyst).await?;
+        let answered = started.elapsed();
+        heading(&format!("{customer} withdraws"));
+        println!(
+            "  acknowledged after {:.1} ms; the segment again, {:.1} ms later: {} members",
+            acknowledged.as_secs_f64() * 1e3,
+            (answered - acknowledged).as_secs_f64() * 1e3,
+            after.ids.len()
+        );
+        let gone = !after.ids.contains(&member) && after.ids.len() + 1 == before.ids.len();
+        if !gone {
+            return Err(Failure::failed(
+                "the member who withdrew is still there: this must never happen, please report it",
+            ));
+        }
+        println!("  that member is gone, nobody else");
+        Ok(())
+    }
+
+    async fn segment(&self, analyst: &Principal) -> Result<SegmentRun, Failure> {
+        LawfulSession::for_segment(self.node.engine(), analyst, SEGMENT, None)
+            .await
+            .explained("session")?
+            .run_segment(SEGMENT)
+            .await
+            .explained(SEGMENT)
+    }
+
+    /// A member of the run, by the number the shop knows it by.
+    fn someone_in(&self, run: &SegmentRun) -> Result<Option<(String, String)>, Failure> {
+        for number in 0..self.demo.members {
+            let customer = population::customer_no(number);
+            let subject = self.node.subject_of("customer_no", &customer)?;
+            if let Some(subject) = subject.map(|subject| subject.to_string())
+                && run.ids.contains(&subject)
+            {
+                return Ok(Some((customer, subject)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn serve(self) -> Result<(), Failure> {
+        let serving = Serving::start(self.node, self.demo.port).await?;
+        let command = format!(
+            "cargo run --release -- --data-dir {}",
+            self.data_dir.display()
+        );
+        heading(&format!("Serving on http://{}", serving.address));
+        println!("  In another terminal, as the analyst of this demo:\n");
+        println!(
+            "  {command} query --purpose {PURPOSE} --channel {CHANNEL} \\\n    \
+             'SELECT city, count(*) AS members, avg(revenue_365d) AS spent FROM members GROUP BY city ORDER BY 2 DESC'\n"
+        );
+        println!("  {command} segment export {SEGMENT} --out /tmp\n");
+        println!(
+            "  curl -u demo-server-key: http://{}/v1/consents -d \\\n    \
+             '{{\"subject\": {{\"customer_no\": \"{}\"}}, \"purpose\": \"all\", \"state\": \"withdrawn\"}}'\n",
+            serving.address,
+            population::customer_no(1)
+        );
+        println!("  Ctrl-C ends it.");
+        stop_signal().await?;
+        serving.stop().await
+    }
+}
+
+#[derive(Default)]
+struct Sent {
+    events: usize,
+    decisions: usize,
+}
+
+impl Sent {
+    /// How many were taken. The generated population has nothing that may be refused: if intake refuses one, its
+    /// reason is shown and the demo fails.
+    fn count(outcomes: &[Outcome]) -> Result<usize, Failure> {
+        let mut taken = 0;
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Journalled { .. } => taken += 1,
+                Outcome::Duplicate => {}
+                Outcome::Rejected(reason) => {
+                    return Err(Failure::failed(format!(
+                        "a generated event was refused at {}: {} ({})",
+                        reason.pointer, reason.message, reason.fix
+                    )));
+                }
+            }
+        }
+        Ok(taken)
+    }
+}
+
+fn problem(problem: assent_server::Problem) -> Failure {
+    let mut message = problem.detail;
+    for fault in problem.errors {
+        message.push_str(&format!("\n  {}: {}", fault.pointer, fault.detail));
+    }
+    Failure::of_status(problem.status, message)
+}
+
+fn heading(text: &str) {
+    println!("\n{text}");
+}
+
+/// A line with a count, its share and a bar.
+fn bar(name: &str, members: u64, base: u64) {
+    const WIDTH: u64 = 40;
+    let filled = (members * WIDTH).div_ceil(base.max(1)).min(WIDTH);
+    let filled = usize::try_from(filled).unwrap_or_default();
+    println!(
+        "  {name:<26} {members:>7}  {:>5.1} %  {}",
+        100.0 * members as f64 / base.max(1) as f64,
+        "█".repeat(filled)
+    );
+}

@@ -1,0 +1,68 @@
+//! How a command fails: a sentence on standard error and an exit status.
+
+use std::fmt;
+
+/// The exit statuses of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It could not be done.
+    Failed = 1,
+    /// The call was wrong.
+    Usage = 2,
+    /// The law, or the principal's purposes, say no.
+    Denied = 3,
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Failed,
+            message: message.into(),
+        }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            message: message.into(),
+        }
+    }
+
+    /// What an HTTP status means for a caller on the command line.
+    pub fn of_status(status: u16, message: impl Into<String>) -> Self {
+        let exit = match status {
+            401 | 403 => Exit::Denied,
+            400..=499 => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self {
+            exit,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Puts a sentence before whatever went wrong.
+pub trait Explained<T> {
+    /// Turns the error into a [`Failure`] that says what was being done.
+    fn explained(self, doing: impl fmt::Display) -> Result<T, Failure>;
+}
+
+impl<T, E: fmt::Display> Explained<T> for Result<T, E> {
+    fn explained(self, doing: impl fmt::Display) -> Result<T, Failure> {
+        self.map_err(|error| Failure::failed(format!("{doing}: {error}")))
+    }
+}

@@ -1,0 +1,90 @@
+//! The owner's import: files through intake, progress told as it goes, profiles caught up at the end.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use assent_intake::import::{self, Files, Mapping, Progress};
+use assent_server::{ImportProgress, ImportRequest};
+use tokio::sync::mpsc;
+
+use crate::failure::{Explained, Failure};
+use crate::node::Stores;
+
+/// Runs an import to its end or to what stops it; either is the last progress sent.
+pub async fn run(
+    stores: &Stores,
+    request: ImportRequest,
+    progress: mpsc::UnboundedSender<ImportProgress>,
+) {
+    let mut told = ImportProgress::default();
+    if let Err(failure) = import(stores, &request, &progress, &mut told).await {
+        told.error = Some(failure.message);
+    }
+    // Nobody listening any more is no reason to fail what is done.
+    let _ = progress.send(told);
+}
+
+async fn import(
+    stores: &Stores,
+    request: &ImportRequest,
+    progress: &mpsc::UnboundedSender<ImportProgress>,
+    told: &mut ImportProgress,
+) -> Result<(), Failure> {
+    let yaml = std::fs::read_to_string(&request.mapping).explained(request.mapping.display())?;
+    let mapping = Mapping::parse(&yaml).explained(request.mapping.display())?;
+    let files = Files {
+        input: request.file.clone(),
+        progress: stores.imports.join(progress_name(&request.file, &mapping)),
+        rejects: request.rejects.clone(),
+    };
+    std::fs::create_dir_all(&stores.imports).explained(stores.imports.display())?;
+    if request.restart && files.progress.exists() {
+        std::fs::remove_file(&files.progress).explained(files.progress.display())?;
+    }
+    told.lines = lines(&request.file)?;
+    let mut sent = false;
+    let mut report = |reached: &Progress| {
+        sent = true;
+        tell(told, reached);
+        let _ = progress.send(told.clone());
+    };
+    let done = import::run(&stores.intake, &mapping, &files, &mut report)
+        .await
+        .explained("import")?;
+    tell(told, &done);
+    told.finished_before = !sent && done.rows > 0;
+    stores
+        .project(false)
+        .await
+        .map_err(|problem| Failure::failed(problem.detail))?;
+    Ok(())
+}
+
+fn tell(told: &mut ImportProgress, reached: &Progress) {
+    told.rows = reached.rows;
+    told.journalled = reached.journalled;
+    told.duplicates = reached.duplicates;
+    told.rejected = reached.rejected;
+}
+
+/// One progress record a file and mapping, in the data directory: the input may lie where nothing can be written.
+fn progress_name(input: &Path, mapping: &Mapping) -> PathBuf {
+    let place = assent_programme::token_sha256(&input.to_string_lossy());
+    PathBuf::from(format!("{}-{}.json", mapping.name(), &place[..16]))
+}
+
+/// Lines of the file, for the progress bar; a cell may hold several, so rows are at most as many.
+fn lines(path: &Path) -> Result<u64, Failure> {
+    let file = std::fs::File::open(path).explained(path.display())?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut lines = 0;
+    loop {
+        let held = reader.fill_buf().explained(path.display())?;
+        if held.is_empty() {
+            return Ok(lines);
+        }
+        lines += held.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let length = held.len();
+        reader.consume(length);
+    }
+}

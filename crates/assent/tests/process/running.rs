@@ -1,0 +1,190 @@
+//! The real binary as a child process: started on a free port, spoken to over HTTP, killed.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::Value;
+
+/// The repository's root, where `pipelines/` lies.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// `assent ARGS` on a data directory, run to its end.
+pub fn assent(data_dir: &Path, args: &[&str]) -> Output {
+    command(data_dir)
+        .args(args)
+        .output()
+        .expect("the binary starts")
+}
+
+/// `assent ARGS`, which must succeed; its standard output.
+pub fn assent_ok(data_dir: &Path, args: &[&str]) -> String {
+    let output = assent(data_dir, args);
+    assert!(
+        output.status.success(),
+        "assent {args:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn command(data_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assent"));
+    command
+        .current_dir(repository())
+        .env_remove("ASSENT_TOKEN")
+        .env("ASSENT_DATA_DIR", data_dir);
+    command
+}
+
+/// A server that is killed when it goes out of scope.
+pub struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// `assent serve` on any free port, with further environment variables.
+    pub fn start(data_dir: &Path, env: &[(&str, &str)]) -> Self {
+        let mut child = command(data_dir)
+            .args(["serve", "--port", "0"])
+            .envs(env.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stderr = child.stderr.take().expect("piped");
+        let mut lines = BufReader::new(stderr);
+        let mut talk = String::new();
+        let address = loop {
+            let mut line = String::new();
+            let read = lines.read_line(&mut line).expect("readable");
+            assert!(read > 0, "the server ended before it served:\n{talk}");
+            if let Some((_, rest)) = line.split_once("http://") {
+                break rest.split_whitespace().next().expect("address").to_owned();
+            }
+            talk.push_str(&line);
+        };
+        // Whoever stops reading a pipe stops the writer in the end.
+        std::thread::spawn(move || {
+            let _ = lines.read_to_end(&mut Vec::new());
+        });
+        Self { child, address }
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is closed.
+    pub fn signal_kill(&self) {
+        let pid = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-KILL", &pid]).status();
+        assert!(killed.is_ok_and(|status| status.success()));
+    }
+
+    /// SIGTERM, and wait: the graceful stop. Returns whether it ended well.
+    pub fn stop(mut self) -> bool {
+        let pid = self.child.id().to_string();
+        let signalled = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(signalled.is_ok_and(|status| status.success()));
+        self.child.wait().expect("reaped").success()
+    }
+
+    /// One request on a connection of its own. `None` when the server did not answer.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Response> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .ok()?;
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
+            self.address,
+            body.len()
+        );
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        // A server that refuses early may close before it read everything; its answer still counts.
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.write_all(body);
+        let mut raw = Vec::new();
+        let _ = stream.read_to_end(&mut raw);
+        Response::parse(&raw)
+    }
+
+    /// Posts JSON with a write key.
+    pub fn post(&self, path: &str, write_key: &str, body: &Value) -> Option<Response> {
+        let credential = base64::engine::general_purpose::STANDARD.encode(format!("{write_key}:"));
+        let authorization = format!("Basic {credential}");
+        self.request(
+            "POST",
+            path,
+            &[("authorization", &authorization)],
+            body.to_string().as_bytes(),
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Ended already is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    fn parse(raw: &[u8]) -> Option<Self> {
+        let end = raw.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let head = std::str::from_utf8(&raw[..end]).ok()?;
+        let status = head.split_whitespace().nth(1)?.parse().ok()?;
+        let chunked = head
+            .to_ascii_lowercase()
+            .contains("transfer-encoding: chunked");
+        let rest = &raw[end + 4..];
+        let body = if chunked {
+            dechunk(rest)?
+        } else {
+            rest.to_vec()
+        };
+        Some(Self { status, body })
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+fn dechunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|window| window == b"\r\n")?;
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&rest[..line]).ok()?.trim(), 16).ok()?;
+        rest = &rest[line + 2..];
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size + 2..)?;
+    }
+}

@@ -1,0 +1,200 @@
+//! Facts about a subject that are no decisions: contracts, age, guardianship, restriction, links.
+
+use assent_consent::{Day, LegalBasis, PurposeId};
+use assent_event::SubjectFact;
+
+use super::grant::{MOST_IDENTIFIERS, known_purpose};
+use super::restriction::suffix;
+use super::subject;
+use crate::outcome::{Code, Rejected, Warning, WarningCode};
+use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Say};
+use crate::text::{self, Object};
+
+const FACTS: &str = "contract_started, contract_ended, birth_date, guardianship_started, \
+                     guardianship_ended, restricted, restriction_lifted, linked, unlinked, \
+                     public_source";
+
+pub(super) fn read(cx: &Context<'_>, object: &Object) -> Reading {
+    if !cx.server() {
+        return Err(Rejected::new(
+            Code::ServerKeyRequired,
+            "/fact",
+            "a browser's key cannot state facts about people",
+            "state facts from a service, with a server key",
+        ));
+    }
+    let named = subject::read(object);
+    if named.identifiers.is_empty()
+        || named.unreadable > 0
+        || named.identifiers.len() > MOST_IDENTIFIERS
+    {
+        return Err(subject::nobody());
+    }
+    let event = text::time(object, "event_time")?;
+    let mut reader = Reader {
+        cx,
+        object,
+        warnings: Vec::new(),
+        at: event.unwrap_or(cx.now).min(cx.now),
+    };
+    let fact = text::required(object, "fact", FACTS)?;
+    let planned = named
+        .identifiers
+        .into_iter()
+        .enumerate()
+        .map(|(index, about)| {
+            let say = reader.say(&fact)?;
+            if let Say::Link { other, .. } = &say
+                && *other == about
+            {
+                return Err(Rejected::new(
+                    Code::FieldInvalid,
+                    "/other",
+                    "an identifier cannot be linked with itself",
+                    "name the other identifier of the person",
+                ));
+            }
+            Ok(Planned::further(about, suffix(index), say))
+        })
+        .collect::<Result<Vec<_>, Rejected>>()?;
+    reader.warnings.dedup();
+    Ok(Item {
+        message_id: text::message_id(object, "message_id")?,
+        times: ItemTimes {
+            event,
+            original: event,
+            sent: None,
+        },
+        planned,
+        warnings: reader.warnings,
+        compare_content: true,
+    })
+}
+
+struct Reader<'r> {
+    cx: &'r Context<'r>,
+    object: &'r Object,
+    warnings: Vec<Warning>,
+    at: assent_consent::Timestamp,
+}
+
+impl Reader<'_> {
+    fn say(&mut self, fact: &str) -> Result<Say, Rejected> {
+        let said = match fact {
+            "contract_started" => {
+                let starts_at = text::time(self.object, "starts_at")?.unwrap_or(self.at);
+                let purpose = self.contract_purpose()?;
+                SubjectFact::contract_started(self.contract()?, purpose, starts_at)
+            }
+            "contract_ended" => {
+                let ends_at = text::time(self.object, "ends_at")?.unwrap_or(self.at);
+                SubjectFact::contract_ended(self.contract()?, ends_at)
+            }
+            "birth_date" => SubjectFact::birth_date(self.birth_date()?.days()),
+            "restricted" => SubjectFact::restricted(self.restricted_purpose()),
+            "restriction_lifted" => SubjectFact::restriction_lifted(self.purpose()?),
+            "public_source" => SubjectFact::public_source(text::optional(self.object, "url")?),
+            "guardianship_started" | "guardianship_ended" => return self.guardianship(fact),
+            "linked" | "unlinked" => {
+                return Ok(Say::Link {
+                    other: subject::one(self.object, "other")?,
+                    or: None,
+                    linked: fact == "linked",
+                });
+            }
+            _ => {
+                return Err(Rejected::new(
+                    Code::UnknownFact,
+                    "/fact",
+                    "the fact is none of those that can be recorded",
+                    format!("write one of {FACTS}"),
+                ));
+            }
+        };
+        Ok(Say::from(self.with_evidence(said)?))
+    }
+
+    fn guardianship(&self, fact: &str) -> Result<Say, Rejected> {
+        let guardian = subject::one(self.object, "guardian").map_err(|error| Rejected {
+            code: Code::GuardianMissing,
+            ..error
+        })?;
+        // The guardian's subject is put in once it is known.
+        let mut said = SubjectFact::default();
+        said.clear.fact = fact.to_owned();
+        Ok(Say::Guardianship {
+            fact: Box::new(self.with_evidence(said)?),
+            guardian,
+        })
+    }
+
+    fn with_evidence(&self, mut fact: SubjectFact) -> Result<SubjectFact, Rejected> {
+        if let Some(reason) = text::optional(self.object, "reason")? {
+            fact = fact.reason(reason);
+        }
+        if let Some(recorder) = text::optional(self.object, "recorded_by")? {
+            fact = fact.recorded_by(recorder);
+        }
+        Ok(fact)
+    }
+
+    fn contract(&self) -> Result<String, Rejected> {
+        text::required(
+            self.object,
+            "contract",
+            "send an opaque reference of the contract, never its number",
+        )
+    }
+
+    fn contract_purpose(&self) -> Result<Option<String>, Rejected> {
+        let Some(name) = text::optional(self.object, "purpose")? else {
+            return Ok(None);
+        };
+        let id = known_purpose(self.cx, &name)?;
+        let basis = self.cx.registry.purpose(&id).map(|purpose| purpose.basis);
+        if basis == Some(LegalBasis::Contract) {
+            return Ok(Some(name));
+        }
+        Err(Rejected::new(
+            Code::NotAContractPurpose,
+            "/purpose",
+            "this purpose does not rest on a contract; one basis is declared for a purpose",
+            "leave the purpose out, or name one whose basis is contract",
+        ))
+    }
+
+    fn birth_date(&self) -> Result<Day, Rejected> {
+        let text = text::required(self.object, "birth_date", "write it as YYYY-MM-DD")?;
+        let today = self.cx.registry.settings().calendar.day_of(self.cx.now);
+        Day::parse(&text)
+            .ok()
+            .filter(|day| *day <= today)
+            .ok_or_else(|| {
+                Rejected::new(
+                    Code::FieldInvalid,
+                    "/birth_date",
+                    "the birth date is not a day of the past",
+                    "write it as YYYY-MM-DD",
+                )
+            })
+    }
+
+    fn purpose(&self) -> Result<Option<String>, Rejected> {
+        text::optional(self.object, "purpose")?
+            .filter(|name| name != "all")
+            .map(|name| known_purpose(self.cx, &name).map(|id: PurposeId| id.as_str().to_owned()))
+            .transpose()
+    }
+
+    /// A restriction whose purpose cannot be read is for all purposes (I6).
+    fn restricted_purpose(&mut self) -> Option<String> {
+        self.purpose().unwrap_or_else(|_| {
+            self.warnings.push(Warning::new(
+                WarningCode::PurposeWidened,
+                "/purpose",
+                "the purpose is none of the programme's; restricted for all purposes",
+            ));
+            None
+        })
+    }
+}

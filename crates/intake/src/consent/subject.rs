@@ -1,0 +1,112 @@
+//! Whom a decision or fact is about.
+
+use assent_consent::Namespace;
+use assent_event::Identifier;
+use serde_json::Value;
+
+use crate::outcome::{Code, Rejected};
+use crate::planned::Context;
+use crate::text::{self, Object};
+
+/// Namespaces that begin so are the program's own.
+const RESERVED: &str = "assent_";
+
+/// The namespace of the subjects under whose keys rejected bodies are sealed.
+pub(crate) const RESERVED_NAMESPACE: &str = "assent_rejects";
+
+/// The identifiers of an object, and how many could not be read.
+pub(super) struct Named {
+    pub(super) identifiers: Vec<Identifier>,
+    pub(super) unreadable: usize,
+}
+
+/// Reads `subject` and `identifiers`.
+pub(super) fn read(object: &Object) -> Named {
+    let mut named = Named {
+        identifiers: Vec::new(),
+        unreadable: 0,
+    };
+    for field in ["subject", "identifiers"] {
+        match text::field(object, field) {
+            None => {}
+            Some(Value::Array(list)) => list.iter().for_each(|entry| named.entry(entry)),
+            Some(entry) => named.entry(entry),
+        }
+    }
+    named.identifiers.sort();
+    named.identifiers.dedup();
+    named
+}
+
+/// Reads the one person that a field names.
+pub(super) fn one(object: &Object, field: &str) -> Result<Identifier, Rejected> {
+    let mut named = Named {
+        identifiers: Vec::new(),
+        unreadable: 0,
+    };
+    if let Some(entry) = text::field(object, field) {
+        named.entry(entry);
+    }
+    match (named.identifiers.pop(), named.identifiers.is_empty()) {
+        (Some(identifier), true) if named.unreadable == 0 => Ok(identifier),
+        (_, _) => Err(Rejected::new(
+            Code::SubjectMissing,
+            format!("/{field}"),
+            format!("{field} does not name one person"),
+            format!("send {field}: {{\"namespace\": \"value\"}} with one entry"),
+        )),
+    }
+}
+
+/// Refuses an object that names nobody.
+pub(super) fn nobody() -> Rejected {
+    Rejected::new(
+        Code::SubjectMissing,
+        "/subject",
+        "no identifier of a person can be read",
+        "send subject: {\"namespace\": \"value\"}, the namespace a name of [a-z][a-z0-9_]*",
+    )
+}
+
+/// Whether some source of the programme writes identifiers of this namespace.
+pub(super) fn is_known(cx: &Context<'_>, namespace: &Namespace) -> bool {
+    cx.registry.sources().any(|source| {
+        source.namespaces.user_id == *namespace
+            || source.namespaces.anonymous_id == *namespace
+            || source.identifiers.values().any(|known| known == namespace)
+    })
+}
+
+impl Named {
+    fn entry(&mut self, entry: &Value) {
+        let Some(object) = entry.as_object() else {
+            self.unreadable += 1;
+            return;
+        };
+        if object.len() == 2
+            && let Some(Value::String(namespace)) = object.get("namespace")
+            && let Some(value) = object.get("value")
+        {
+            self.put(namespace, value);
+            return;
+        }
+        if object.is_empty() {
+            self.unreadable += 1;
+        }
+        for (namespace, value) in object {
+            self.put(namespace, value);
+        }
+    }
+
+    fn put(&mut self, namespace: &str, value: &Value) {
+        let namespace = Namespace::parse(namespace)
+            .ok()
+            .filter(|namespace| !namespace.as_str().starts_with(RESERVED));
+        match (namespace, text::plain(value)) {
+            (Some(namespace), Some(value)) => {
+                self.identifiers.push(Identifier { namespace, value });
+            }
+            (None, _) | (_, None) => self.unreadable += 1,
+        }
+    }
+}

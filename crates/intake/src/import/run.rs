@@ -1,0 +1,347 @@
+//! An import from the first row to the last, resumable after each batch.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use assent_consent::Calendar;
+use assent_event::Identifier;
+use serde_json::{Value, json};
+
+use super::cell::BadCell;
+use super::error::ImportError;
+use super::mapping::{Do, EventMapping, Field, Mapping};
+use super::progress::Progress;
+use super::rows::{Cells, Row, Rows};
+use crate::outcome::Outcome;
+use crate::receive::{Intake, Submitted};
+use crate::text::Object;
+
+/// Events of one batch, at most.
+const BATCH: usize = 1_000;
+
+/// The files of an import.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// What is imported.
+    pub input: PathBuf,
+    /// Where it is recorded how far it came.
+    pub progress: PathBuf,
+    /// Where rejected rows are listed: `line,column,reason`, never their contents.
+    pub rejects: PathBuf,
+}
+
+impl Files {
+    /// The input, with the progress and the rejects beside it.
+    #[must_use]
+    pub fn beside(input: &Path) -> Self {
+        let with = |suffix: &str| {
+            let mut name = input.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        Self {
+            progress: with(".progress.json"),
+            rejects: with(".rejects.csv"),
+            input: input.to_owned(),
+        }
+    }
+}
+
+/// Imports a file, from where an earlier import of it stopped. `report` hears of every batch.
+///
+/// Rows already answered for are read again but not sent. Reads the file on the calling thread.
+///
+/// # Errors
+/// [`ImportError`]; what was acknowledged stays, and the same call goes on from there.
+pub async fn run(
+    intake: &Intake,
+    mapping: &Mapping,
+    files: &Files,
+    report: &mut (dyn FnMut(&Progress) + Send),
+) -> Result<Progress, ImportError> {
+    let progress = Progress::load(&files.progress, &files.input, &mapping.digest)?;
+    let calendar = intake.registry().settings().calendar;
+    let mut import = Import {
+        intake,
+        mapping,
+        files,
+        calendar: mapping.zone.unwrap_or(calendar),
+        progress,
+        batch: Batch::default(),
+    };
+    import.run(report).await?;
+    Ok(import.progress)
+}
+
+struct Import<'i> {
+    intake: &'i Intake,
+    mapping: &'i Mapping,
+    files: &'i Files,
+    calendar: Calendar,
+    progress: Progress,
+    batch: Batch,
+}
+
+/// What waits to be sent and answered for.
+#[derive(Default)]
+struct Batch {
+    rows: u64,
+    items: Vec<Submitted>,
+    /// Line of each item.
+    lines: Vec<u64>,
+    rejects: Vec<Reject>,
+}
+
+struct Reject {
+    line: u64,
+    column: String,
+    reason: String,
+}
+
+impl Import<'_> {
+    async fn run(&mut self, report: &mut (dyn FnMut(&Progress) + Send)) -> Result<(), ImportError> {
+        let mut rows = Rows::open(&self.files.input, self.mapping)?;
+        for _ in 0..self.progress.rows {
+            // Read again, so that repetitions are counted from the beginning.
+            rows.next()?;
+        }
+        let most = self.intake.limits().events.min(BATCH);
+        while let Some(row) = rows.next()? {
+            if self.batch.items.len() + self.mapping.raw.events.len() > most {
+                self.flush(report).await?;
+            }
+            self.take(&row);
+        }
+        self.progress.finished = true;
+        self.flush(report).await
+    }
+
+    /// Turns a row into items; all of them, or none and a reject.
+    fn take(&mut self, row: &Row) {
+        self.batch.rows += 1;
+        let items = match &row.cells {
+            None => Err(BadCell {
+                column: String::new(),
+                reason: "the row cannot be read",
+            }),
+            Some(cells) => self
+                .mapping
+                .raw
+                .events
+                .iter()
+                .enumerate()
+                .filter_map(|(index, event)| {
+                    self.item(&event.value, cells, &format!("{}-{index}", row.id))
+                        .transpose()
+                })
+                .collect::<Result<Vec<_>, _>>(),
+        };
+        match items {
+            Ok(items) => {
+                self.batch.lines.extend(items.iter().map(|_| row.line));
+                self.batch.items.extend(items);
+            }
+            Err(bad) => self.batch.rejects.push(Reject {
+                line: row.line,
+                column: bad.column,
+                reason: bad.reason.to_owned(),
+            }),
+        }
+    }
+
+    fn item(
+        &self,
+        event: &EventMapping,
+        cells: &Cells,
+        message_id: &str,
+    ) -> Result<Option<Submitted>, BadCell> {
+        if !applies(event, cells) {
+            return Ok(None);
+        }
+        let subject = cells
+            .get(&event.subject.column)
+            .and_then(crate::text::plain);
+        let subject = subject.ok_or_else(|| BadCell {
+            column: event.subject.column.clone(),
+            reason: "it does not name a person",
+        })?;
+        let about = Identifier {
+            namespace: event.subject.namespace.clone(),
+            value: subject.trim().to_owned(),
+        };
+        let time = self.time(event, cells)?;
+        Ok(Some(match event.what.route() {
+            Some(route) => {
+                let mut call = Object::new();
+                call.insert("messageId".to_owned(), Value::from(message_id));
+                call.extend(time.map(|time| ("timestamp".to_owned(), time)));
+                self.put(&mut call, "event", event.event.as_ref(), cells)?;
+                self.put(&mut call, "groupId", event.group.as_ref(), cells)?;
+                for (name, fields) in [("properties", &event.properties), ("traits", &event.traits)]
+                {
+                    let mut object = Object::new();
+                    for (name, field) in fields {
+                        self.put(&mut object, name, Some(field), cells)?;
+                    }
+                    if !object.is_empty() {
+                        call.insert(name.to_owned(), Value::Object(object));
+                    }
+                }
+                Submitted::Call {
+                    route,
+                    about: Some(about),
+                    value: Value::Object(call),
+                }
+            }
+            None => {
+                let mut body = Object::new();
+                for (name, field) in &event.fields {
+                    self.put_as_told(event.what, &mut body, name, field, cells)?;
+                }
+                body.insert(
+                    "subject".to_owned(),
+                    json!({ about.namespace.as_str(): about.value }),
+                );
+                body.insert("message_id".to_owned(), Value::from(message_id));
+                body.extend(time.map(|time| ("event_time".to_owned(), time)));
+                Submitted::Consent(Value::Object(body))
+            }
+        }))
+    }
+
+    fn time(&self, event: &EventMapping, cells: &Cells) -> Result<Option<Value>, BadCell> {
+        let Some(field) = &event.time else {
+            return Ok(None);
+        };
+        let instant = cells
+            .get(&field.column)
+            .and_then(|cell| field.instant(cell, self.calendar));
+        match instant {
+            Some(instant) => Ok(Some(Value::from(instant.to_string()))),
+            // Intake refuses a grant with such a time and takes a restriction (I6).
+            None if event.what == Do::Decision => {
+                let told = cells.get(&field.column).cloned();
+                Ok(Some(
+                    told.filter(|cell| !cell.is_null())
+                        .unwrap_or(Value::from("")),
+                ))
+            }
+            None => Err(BadCell {
+                column: field.column.clone(),
+                reason: "it is not a time of this format",
+            }),
+        }
+    }
+
+    fn put(
+        &self,
+        object: &mut Object,
+        name: &str,
+        field: Option<&Field>,
+        cells: &Cells,
+    ) -> Result<(), BadCell> {
+        let value = match field {
+            None => None,
+            Some(Field::Constant(value)) => Some(value.clone()),
+            Some(Field::Column(field)) => field.value(cells.get(&field.column), self.calendar)?,
+        };
+        object.extend(value.map(|value| (name.to_owned(), value)));
+        Ok(())
+    }
+
+    /// As `put`, but a cell of a decision that cannot be used is passed on as it is: a restriction
+    /// must not be lost over it (I6), and a grant is refused by intake.
+    fn put_as_told(
+        &self,
+        what: Do,
+        object: &mut Object,
+        name: &str,
+        field: &Field,
+        cells: &Cells,
+    ) -> Result<(), BadCell> {
+        match (self.put(object, name, Some(field), cells), field) {
+            (Err(_), Field::Column(field)) if what == Do::Decision => {
+                let told = cells.get(&field.column).cloned().unwrap_or_default();
+                object.insert(name.to_owned(), told);
+                Ok(())
+            }
+            (done, Field::Column(_) | Field::Constant(_)) => done,
+        }
+    }
+
+    /// Sends what waits, records rejects, then how far it came; in this order, so that nothing is
+    /// counted as done before it is.
+    async fn flush(
+        &mut self,
+        report: &mut (dyn FnMut(&Progress) + Send),
+    ) -> Result<(), ImportError> {
+        let batch = std::mem::take(&mut self.batch);
+        let mut rejects = batch.rejects;
+        if !batch.items.is_empty() {
+            let outcomes =
+                self.submit(batch.items)
+                    .await
+                    .map_err(|source| ImportError::Intake {
+                        row: self.progress.rows + batch.rows + 1,
+                        source,
+                    })?;
+            for (outcome, line) in outcomes.into_iter().zip(batch.lines) {
+                match outcome {
+                    Outcome::Journalled { .. } => self.progress.journalled += 1,
+                    Outcome::Duplicate => self.progress.duplicates += 1,
+                    Outcome::Rejected(why) => rejects.push(Reject {
+                        line,
+                        column: why.pointer,
+                        reason: format!("{}: {}; {}", why.code, why.message, why.fix),
+                    }),
+                }
+            }
+        }
+        self.progress.rejected += rejects.len() as u64;
+        self.progress.rows += batch.rows;
+        list(&self.files.rejects, &rejects)?;
+        self.progress.store(&self.files.progress)?;
+        report(&self.progress);
+        Ok(())
+    }
+
+    async fn submit(&self, items: Vec<Submitted>) -> Result<Vec<Outcome>, crate::Error> {
+        let source = self.intake.source(self.mapping.source())?;
+        self.intake.submit(&source, items).await
+    }
+}
+
+fn applies(event: &EventMapping, cells: &Cells) -> bool {
+    let Some(when) = &event.when else {
+        return true;
+    };
+    let cell = cells.get(&when.column).and_then(crate::text::plain);
+    let cell = cell.as_deref().map_or("", str::trim);
+    let equals = when.equals.as_deref().is_none_or(|wanted| cell == wanted);
+    equals && when.not.as_deref().is_none_or(|unwanted| cell != unwanted)
+}
+
+fn list(path: &Path, rejects: &[Reject]) -> Result<(), ImportError> {
+    if rejects.is_empty() {
+        return Ok(());
+    }
+    let write = || -> std::io::Result<()> {
+        let new = !path.exists();
+        let file: File = OpenOptions::new().create(true).append(true).open(path)?;
+        let mut writer = csv::Writer::from_writer(file);
+        if new {
+            writer.write_record(["line", "column", "reason"])?;
+        }
+        for reject in rejects {
+            let line = reject.line.to_string();
+            writer.write_record([&line, &reject.column, &reject.reason])?;
+        }
+        writer.flush()?;
+        writer.get_ref().sync_all()
+    };
+    write().map_err(|source| ImportError::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,128 @@
+//! What an item of a request becomes while its people are still named by identifiers.
+
+use assent_consent::Timestamp;
+use assent_event::{ConsentDecision, Identifier, Payload, SubjectFact};
+use assent_programme::{RegistryState, SourceDefinition, SourceKind};
+
+use crate::limits::Limits;
+use crate::outcome::{Rejected, Warning};
+
+/// What reading one item led to.
+pub(crate) type Reading = Result<Item, Rejected>;
+
+/// What an item is read against.
+pub(crate) struct Context<'r> {
+    pub(crate) source: &'r SourceDefinition,
+    pub(crate) registry: &'r RegistryState,
+    pub(crate) limits: &'r Limits,
+    /// When the request came.
+    pub(crate) now: Timestamp,
+    /// Whether it carried `Sec-GPC: 1`.
+    pub(crate) gpc: bool,
+}
+
+impl Context<'_> {
+    pub(crate) fn server(&self) -> bool {
+        match self.source.kind {
+            SourceKind::Server => true,
+            SourceKind::Browser => false,
+        }
+    }
+}
+
+/// An item that will be recorded.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// The sender's message id; `None` asks for a new one.
+    pub(crate) message_id: Option<String>,
+    pub(crate) times: ItemTimes,
+    /// At least one.
+    pub(crate) planned: Vec<Planned>,
+    pub(crate) warnings: Vec<Warning>,
+    /// Whether two items of one message id are the same only if they say the same. So it is with
+    /// decisions: a sender that uses an id twice must not silence a withdrawal.
+    pub(crate) compare_content: bool,
+}
+
+/// When an item happened, as far as its sender tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ItemTimes {
+    /// Corrected for the sender's clock; `None` is the time of receipt.
+    pub(crate) event: Option<Timestamp>,
+    /// As the sender wrote it.
+    pub(crate) original: Option<Timestamp>,
+    pub(crate) sent: Option<Timestamp>,
+}
+
+/// One event of an item.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    /// Whom it is about.
+    pub(crate) about: Identifier,
+    /// What is put behind the message id, so that the events of one item differ; the first has
+    /// nothing.
+    pub(crate) suffix: String,
+    pub(crate) say: Say,
+    /// Left out when the same was recorded lately: for what follows from every event, such as a
+    /// link between the two ids of a call.
+    pub(crate) once: bool,
+}
+
+impl Planned {
+    pub(crate) fn first(about: Identifier, say: impl Into<Say>) -> Self {
+        Self {
+            about,
+            suffix: String::new(),
+            say: say.into(),
+            once: false,
+        }
+    }
+
+    pub(crate) fn further(
+        about: Identifier,
+        suffix: impl Into<String>,
+        say: impl Into<Say>,
+    ) -> Self {
+        Self {
+            about,
+            suffix: suffix.into(),
+            say: say.into(),
+            once: false,
+        }
+    }
+
+    pub(crate) fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+}
+
+/// What an event says, where it may name further people by identifiers.
+#[derive(Debug)]
+pub(crate) enum Say {
+    /// Nobody else is named.
+    Payload(Box<Payload>),
+    /// The two identifiers are one person, or are not. If `or` is known already it is meant
+    /// instead of `other`.
+    Link {
+        other: Identifier,
+        or: Option<Identifier>,
+        linked: bool,
+    },
+    /// A decision by a guardian.
+    Guardian {
+        decision: Box<ConsentDecision>,
+        guardian: Identifier,
+    },
+    /// A guardianship starts or ends.
+    Guardianship {
+        fact: Box<SubjectFact>,
+        guardian: Identifier,
+    },
+}
+
+impl<P: Into<Payload>> From<P> for Say {
+    fn from(payload: P) -> Self {
+        Self::Payload(Box::new(payload.into()))
+    }
+}

@@ -1,0 +1,490 @@
+//! The way of a request: authenticate, read, drop duplicates, seal, append once, answer.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use assent_consent::Timestamp;
+use assent_event::Identifier;
+use assent_journal::Journal;
+use assent_programme::RegistryState;
+use assent_vault::{RandomSource, Vault};
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::consent;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::outcome::{Code, Outcome, Rejected, Warning};
+use crate::planned::{Context, Reading};
+use crate::recent::{Mark, Recent, mark};
+use crate::record::{Entry, Ready, Recorder};
+use crate::source::{self, Caller, Source};
+use crate::tracking::{self, Body, Route};
+
+/// Where intake finds the registry in force. Permit has one that follows the journal.
+pub trait CurrentRegistry: Send + Sync + 'static {
+    /// The registry as it is known now.
+    fn current(&self) -> Arc<RegistryState>;
+}
+
+impl<F: Fn() -> Arc<RegistryState> + Send + Sync + 'static> CurrentRegistry for F {
+    fn current(&self) -> Arc<RegistryState> {
+        self()
+    }
+}
+
+/// The door through which events enter. Cloning is cheap.
+#[derive(Clone)]
+pub struct Intake {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    journal: Arc<dyn Journal>,
+    vault: Arc<dyn Vault>,
+    registry: Arc<dyn CurrentRegistry>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn RandomSource>,
+    limits: Limits,
+    recent: Recent,
+    /// The last time of receipt given out, so that later items are received later.
+    last: Mutex<Timestamp>,
+}
+
+/// A request ready to be appended.
+struct Prepared {
+    records: Vec<assent_journal::Record>,
+    outcomes: Vec<Outcome>,
+    marks: Vec<Mark>,
+}
+
+impl Intake {
+    /// Intake with default limits. `random` makes event ids, message ids and nonces.
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        vault: Arc<dyn Vault>,
+        registry: Arc<dyn CurrentRegistry>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn RandomSource>,
+    ) -> Self {
+        Self::with_limits(journal, vault, registry, clock, random, Limits::default())
+    }
+
+    /// Intake with these limits.
+    pub fn with_limits(
+        journal: Arc<dyn Journal>,
+        vault: Arc<dyn Vault>,
+        registry: Arc<dyn CurrentRegistry>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn RandomSource>,
+        limits: Limits,
+    ) -> Self {
+        let limits = limits.capped();
+        Self {
+            inner: Arc::new(Inner {
+                recent: Recent::new(limits.remembered),
+                journal,
+                vault,
+                registry,
+                clock,
+                random,
+                limits,
+                last: Mutex::new(Timestamp::MIN),
+            }),
+        }
+    }
+
+    /// The source whose write key this is.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKey`].
+    pub fn authenticate(&self, write_key: &str) -> Result<Source, Error> {
+        source::by_key(&self.inner.registry.current(), write_key)
+    }
+
+    /// The source of this id, for a part of the program that acts for it (an import, an agent).
+    ///
+    /// # Errors
+    /// [`Error::UnknownSource`].
+    pub fn source(&self, id: &str) -> Result<Source, Error> {
+        let registry = self.inner.registry.current();
+        let found = registry.source(id).map(Source::new);
+        found.ok_or_else(|| Error::UnknownSource(id.to_owned()))
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// The registry in force.
+    #[must_use]
+    pub fn registry(&self) -> Arc<RegistryState> {
+        self.inner.registry.current()
+    }
+
+    /// Records decisions and facts; the body is described in [`crate::consent`]. One outcome for
+    /// each object of the body, in order.
+    ///
+    /// # Errors
+    /// When nothing of the request was taken; nothing is acknowledged then, though parts of it may
+    /// be in the journal, and sending it again does no harm.
+    pub async fn consents(&self, caller: &Caller, body: Value) -> Result<Vec<Outcome>, Error> {
+        let registry = self.inner.registry.current();
+        let source = caller.resolve(&registry, None)?;
+        let (items, array) = match body {
+            Value::Array(items) => (items, true),
+            one @ (Value::Object(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)) => (vec![one], false),
+        };
+        self.too_many(items.len())?;
+        self.run(move |inner| {
+            let request = Request::new(inner, registry, source, false);
+            let readings = items
+                .iter()
+                .map(|item| (consent::read(&request.context(), item), item));
+            let place = |index| {
+                if array {
+                    format!("/{index}")
+                } else {
+                    String::new()
+                }
+            };
+            request.prepare(readings, place)
+        })
+        .await
+    }
+
+    /// Records what the SDKs of Segment and RudderStack send; see [`crate::tracking`]. One outcome
+    /// for each event, in order.
+    ///
+    /// # Errors
+    /// As [`Intake::consents`]; also when the body is not JSON, too large or of the wrong shape.
+    pub async fn events(
+        &self,
+        caller: &Caller,
+        route: Route,
+        body: Vec<u8>,
+    ) -> Result<Vec<Outcome>, Error> {
+        let registry = self.inner.registry.current();
+        let caller = caller.clone();
+        let parsed = {
+            let this = Arc::clone(&self.inner);
+            let registry = Arc::clone(&registry);
+            blocking(move || {
+                let body = match Body::parse(route, &body, &this.limits) {
+                    Ok(body) => body,
+                    Err(error) => {
+                        // Who sent it can still be told by the header.
+                        let source = caller.resolve(&registry, None)?;
+                        return Ok(Err((error, source)));
+                    }
+                };
+                let source = caller.resolve(&registry, body.write_key())?;
+                Ok(Ok((body, source, caller.gpc())))
+            })
+            .await?
+        };
+        let (body, source, gpc) = match parsed {
+            Ok(parsed) => parsed,
+            Err((error, source)) => {
+                self.note_unreadable(registry, source, &error).await?;
+                return Err(error);
+            }
+        };
+        self.run(move |inner| {
+            let request = Request::new(inner, registry, source, gpc);
+            let readings = body.items().iter().map(|item| {
+                let cx = request.context();
+                (tracking::read(&cx, route, item, body.shared(), None), item)
+            });
+            let place = |index| match route {
+                Route::Batch => format!("/batch/{index}"),
+                Route::Track
+                | Route::Identify
+                | Route::Page
+                | Route::Screen
+                | Route::Group
+                | Route::Alias => String::new(),
+            };
+            request.prepare(readings, place)
+        })
+        .await
+    }
+
+    /// Records items that a part of this program made, such as an import: tracking calls that name
+    /// their person by an identifier of any namespace, and objects of `/v1/consents`.
+    ///
+    /// # Errors
+    /// As [`Intake::consents`].
+    pub(crate) async fn submit(
+        &self,
+        source: &Source,
+        items: Vec<Submitted>,
+    ) -> Result<Vec<Outcome>, Error> {
+        self.too_many(items.len())?;
+        let registry = self.inner.registry.current();
+        let source = source.clone();
+        self.run(move |inner| {
+            let request = Request::new(inner, registry, source, false);
+            let readings = items.iter().map(|item| {
+                let cx = request.context();
+                match item {
+                    Submitted::Consent(value) => (consent::read(&cx, value), value),
+                    Submitted::Call {
+                        route,
+                        about,
+                        value,
+                    } => {
+                        let shared = tracking::Shared::default();
+                        let reading = tracking::read(&cx, *route, value, shared, about.clone());
+                        (reading, value)
+                    }
+                }
+            });
+            request.prepare(readings, |_| String::new())
+        })
+        .await
+    }
+
+    fn too_many(&self, found: usize) -> Result<(), Error> {
+        let limit = self.inner.limits.events;
+        if found > limit {
+            return Err(Error::TooManyEvents { found, limit });
+        }
+        Ok(())
+    }
+
+    /// A body that nobody can read is recorded as one rejection.
+    async fn note_unreadable(
+        &self,
+        registry: Arc<RegistryState>,
+        source: Source,
+        error: &Error,
+    ) -> Result<(), Error> {
+        let why = Rejected::new(
+            Code::UnreadableBody,
+            "",
+            error.to_string(),
+            "mend the body and send it again",
+        );
+        let noted = self.run(move |inner| {
+            let request = Request::new(inner, registry, source, false);
+            let nothing = Value::Null;
+            let readings = std::iter::once((Err(why), &nothing));
+            request.prepare(readings, |_| String::new())
+        });
+        noted.await.map(|_outcomes| ())
+    }
+
+    /// Prepares on a thread that may block (the vault commits to disk), appends, remembers.
+    async fn run<F>(&self, prepare: F) -> Result<Vec<Outcome>, Error>
+    where
+        F: FnOnce(&Inner) -> Result<Prepared, Error> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let prepared = blocking(move || prepare(&inner)).await?;
+        if !prepared.records.is_empty() {
+            let count = prepared.records.len();
+            self.inner.journal.append(prepared.records).await?;
+            tracing::debug!(records = count, "request journalled");
+        }
+        self.inner.recent.remember(prepared.marks);
+        Ok(prepared.outcomes)
+    }
+}
+
+/// An item made within the program.
+pub(crate) enum Submitted {
+    Consent(Value),
+    Call {
+        route: Route,
+        about: Option<Identifier>,
+        value: Value,
+    },
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or(Err(Error::Interrupted))
+}
+
+/// One request of one source.
+struct Request<'i> {
+    inner: &'i Inner,
+    registry: Arc<RegistryState>,
+    source: Source,
+    now: Timestamp,
+    gpc: bool,
+}
+
+impl<'i> Request<'i> {
+    fn new(inner: &'i Inner, registry: Arc<RegistryState>, source: Source, gpc: bool) -> Self {
+        Self {
+            now: inner.clock.now(),
+            inner,
+            registry,
+            source,
+            gpc,
+        }
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            source: self.source.definition(),
+            registry: &self.registry,
+            limits: &self.inner.limits,
+            now: self.now,
+            gpc: self.gpc,
+        }
+    }
+
+    fn prepare<'v>(
+        &self,
+        readings: impl Iterator<Item = (Reading, &'v Value)>,
+        place: impl Fn(usize) -> String,
+    ) -> Result<Prepared, Error> {
+        let mut slots = Vec::new();
+        let mut entries = Vec::new();
+        let mut marks = Vec::new();
+        let mut seen = HashSet::new();
+        for (index, (reading, value)) in readings.enumerate() {
+            let (entry, message_id, answer) = match reading {
+                Ok(mut item) => {
+                    if let Some(mark) = self.mark(&item, value) {
+                        if self.inner.recent.contains(mark) || !seen.insert(mark) {
+                            slots.push(Slot::Done(Outcome::Duplicate));
+                            continue;
+                        }
+                        marks.push(mark);
+                    }
+                    let message_id = item.message_id.take().unwrap_or_else(|| self.message_id());
+                    let warnings = std::mem::take(&mut item.warnings);
+                    let answer = Answer::Journalled(message_id.clone(), warnings);
+                    (Entry::Item(item), message_id, answer)
+                }
+                Err(why) => {
+                    let why = why.within(&place(index));
+                    let body = truncated(value, self.inner.limits.event_bytes);
+                    let answer = Answer::Rejected(why.clone());
+                    (Entry::Rejected { why, body }, self.message_id(), answer)
+                }
+            };
+            slots.push(Slot::Entry(entries.len(), answer));
+            entries.push((entry, message_id));
+        }
+        let received = self.times_of_receipt(entries.len());
+        let ready: Vec<Ready> = entries
+            .into_iter()
+            .zip(received)
+            .map(|((entry, message_id), received_at)| Ready {
+                entry,
+                message_id,
+                received_at,
+            })
+            .collect();
+        let recorder = Recorder {
+            vault: self.inner.vault.as_ref(),
+            random: self.inner.random.as_ref(),
+            source: self.source.id(),
+            calendar: self.registry.settings().calendar,
+            recent: &self.inner.recent,
+        };
+        let recorded = recorder.record(&ready)?;
+        marks.extend(recorded.once);
+        let outcomes = slots
+            .into_iter()
+            .map(|slot| match slot {
+                Slot::Done(outcome) => outcome,
+                Slot::Entry(_, Answer::Rejected(why)) => Outcome::Rejected(why),
+                Slot::Entry(entry, Answer::Journalled(message_id, warnings)) => {
+                    Outcome::Journalled {
+                        event_id: recorded.ids[entry],
+                        message_id,
+                        warnings,
+                    }
+                }
+            })
+            .collect();
+        Ok(Prepared {
+            records: recorded.records,
+            outcomes,
+            marks,
+        })
+    }
+
+    /// What makes an item the same as an earlier one; an item without a message id never is.
+    fn mark(&self, item: &crate::planned::Item, value: &Value) -> Option<Mark> {
+        let id = item.message_id.as_deref()?;
+        let source = self.source.id().as_bytes();
+        Some(if item.compare_content {
+            mark([source, id.as_bytes(), value.to_string().as_bytes()])
+        } else {
+            mark([source, id.as_bytes()])
+        })
+    }
+
+    fn message_id(&self) -> String {
+        let mut bytes = [0; 16];
+        self.inner.random.fill(&mut bytes);
+        format!("assent-{}", hex::encode(bytes))
+    }
+
+    /// Times of receipt that rise with the order of the items, also from request to request, and
+    /// never lie in the future: a fact received later than a query's `now` would not be honoured by
+    /// it (I2). Where there is no room they are equal, and ties restrict.
+    fn times_of_receipt(&self, count: usize) -> Vec<Timestamp> {
+        let now = self.now.micros();
+        let more = i64::try_from(count).unwrap_or(i64::MAX).saturating_sub(1);
+        let mut last = self.inner.last.lock();
+        let first = now
+            .saturating_sub(more)
+            .max(last.micros().saturating_add(1));
+        let times: Vec<Timestamp> = (0_i64..)
+            .take(count)
+            .map(|index| Timestamp::from_micros(first.saturating_add(index).min(now)))
+            .collect();
+        if let Some(latest) = times.last() {
+            *last = *latest;
+        }
+        times
+    }
+}
+
+enum Slot {
+    Done(Outcome),
+    Entry(usize, Answer),
+}
+
+enum Answer {
+    Journalled(String, Vec<Warning>),
+    Rejected(Rejected),
+}
+
+/// The beginning of an item as JSON, for the record of its rejection.
+fn truncated(value: &Value, limit: usize) -> String {
+    let mut text = value.to_string();
+    if text.len() > limit {
+        let mut end = limit;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,273 @@
+//! From items to records of the journal: subjects resolved, blocks sealed, envelopes framed.
+//!
+//! Three lookups for a whole request: identifiers, keys, and the clock; and at most one durable
+//! commit of the vault for new people and one for new keys.
+
+use std::collections::{BTreeSet, HashMap};
+
+use assent_consent::{Calendar, Namespace, SubjectId, Timestamp};
+use assent_event::{EventId, Identifier, IdentityLink, Payload, Rejection, Times, schema};
+use assent_journal::{Record, Topic};
+use assent_vault::{Draft, RandomSource, Sealer, Vault};
+use bytes::Bytes;
+
+use crate::consent::RESERVED_NAMESPACE;
+use crate::error::Error;
+use crate::outcome::Rejected;
+use crate::planned::{Item, Planned, Say};
+use crate::recent::{Mark, Recent, mark};
+
+/// The header that names the schema of a record's payload by its fingerprint.
+const SCHEMA_HEADER: &str = "schema";
+
+/// What a request does to the journal, item by item.
+pub(crate) enum Entry {
+    Item(Item),
+    Rejected { why: Rejected, body: String },
+}
+
+/// An entry with what is needed to record it.
+pub(crate) struct Ready {
+    pub(crate) entry: Entry,
+    pub(crate) message_id: String,
+    pub(crate) received_at: Timestamp,
+}
+
+/// The records of a request.
+pub(crate) struct Records {
+    pub(crate) records: Vec<Record>,
+    /// The first event of each entry.
+    pub(crate) ids: Vec<EventId>,
+    /// What need not be recorded again soon.
+    pub(crate) once: Vec<Mark>,
+}
+
+/// Makes records.
+pub(crate) struct Recorder<'r> {
+    pub(crate) vault: &'r dyn Vault,
+    pub(crate) random: &'r dyn RandomSource,
+    pub(crate) source: &'r str,
+    pub(crate) calendar: Calendar,
+    pub(crate) recent: &'r Recent,
+}
+
+/// How often subjects are looked up again when one is erased in between.
+const ATTEMPTS: usize = 3;
+
+type Subjects = HashMap<Identifier, SubjectId>;
+
+impl Recorder<'_> {
+    /// Resolves, seals and frames.
+    pub(crate) fn record(&self, ready: &[Ready]) -> Result<Records, Error> {
+        let mut attempt = 1;
+        loop {
+            match self.attempt(ready) {
+                Err(Error::Vault(assent_vault::Error::Erased { .. })) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn attempt(&self, ready: &[Ready]) -> Result<Records, Error> {
+        let subjects = self.subjects(ready)?;
+        let mut out = Records {
+            records: Vec::new(),
+            ids: Vec::with_capacity(ready.len()),
+            once: Vec::new(),
+        };
+        let mut drafts = Vec::with_capacity(ready.len());
+        for entry in ready {
+            out.ids
+                .push(self.drafts(entry, &subjects, &mut drafts, &mut out.once)?);
+        }
+        let sealed = Sealer::new(self.vault, self.random).seal_batch(drafts)?;
+        out.records.reserve(sealed.len());
+        for envelope in sealed {
+            let fingerprint = schema::fingerprint(envelope.schema_id).unwrap_or_default();
+            out.records.push(Record {
+                topic: Topic::new(envelope.kind.topic()),
+                key: Bytes::copy_from_slice(envelope.subject.as_bytes()),
+                value: Bytes::from(envelope.encode()?),
+                headers: vec![(
+                    SCHEMA_HEADER.to_owned(),
+                    Bytes::copy_from_slice(&fingerprint),
+                )],
+            });
+        }
+        Ok(out)
+    }
+
+    /// Looks up everybody who is named, once.
+    fn subjects(&self, ready: &[Ready]) -> Result<Subjects, Error> {
+        let mut wanted = BTreeSet::new();
+        let mut alternatives = BTreeSet::new();
+        for entry in ready {
+            match &entry.entry {
+                Entry::Item(item) => {
+                    for planned in &item.planned {
+                        name(planned, &mut wanted, &mut alternatives);
+                    }
+                }
+                Entry::Rejected { .. } => {
+                    wanted.insert(self.rejects(entry.received_at));
+                }
+            }
+        }
+        let mut subjects = Subjects::new();
+        let alternatives: Vec<Identifier> = alternatives.into_iter().cloned().collect();
+        if !alternatives.is_empty() {
+            let found = self.vault.subjects(&alternatives, false)?;
+            for (identifier, subject) in alternatives.into_iter().zip(found) {
+                if let Some(subject) = subject {
+                    subjects.insert(identifier, subject);
+                }
+            }
+        }
+        let wanted: Vec<Identifier> = wanted.into_iter().collect();
+        let found = self.vault.subjects(&wanted, true)?;
+        for (identifier, subject) in wanted.into_iter().zip(found) {
+            let subject = subject.ok_or(Error::Interrupted)?;
+            subjects.insert(identifier, subject);
+        }
+        Ok(subjects)
+    }
+
+    /// The subject under whose key rejected bodies of a source and month are sealed: destroying it
+    /// forgets them together.
+    fn rejects(&self, at: Timestamp) -> Identifier {
+        let day = self.calendar.day_of(at).to_string();
+        let month = day
+            .rsplit_once('-')
+            .map_or(day.as_str(), |(month, _)| month);
+        Identifier {
+            namespace: Namespace::parse(RESERVED_NAMESPACE).expect("the constant is a name"),
+            value: format!("{} {month}", self.source),
+        }
+    }
+
+    fn drafts(
+        &self,
+        ready: &Ready,
+        subjects: &Subjects,
+        drafts: &mut Vec<Draft>,
+        once: &mut Vec<Mark>,
+    ) -> Result<EventId, Error> {
+        let of =
+            |identifier: &Identifier| subjects.get(identifier).copied().ok_or(Error::Interrupted);
+        let mut first = None;
+        let mut push = |subject, times, suffix: &str, payload| {
+            let id = self.event_id();
+            first.get_or_insert(id);
+            drafts.push(Draft {
+                id,
+                subject,
+                source: self.source.to_owned(),
+                message_id: format!("{}{suffix}", ready.message_id),
+                times,
+                payload,
+            });
+        };
+        match &ready.entry {
+            Entry::Item(item) => {
+                let times = times(item, ready.received_at);
+                for planned in &item.planned {
+                    let subject = of(&planned.about)?;
+                    let (payload, other) = payload(&planned.say, subjects, of)?;
+                    if planned.once {
+                        let mark = once_mark(subject, other, &planned.suffix);
+                        if self.recent.contains(mark) || once.contains(&mark) {
+                            continue;
+                        }
+                        once.push(mark);
+                    }
+                    push(subject, times, &planned.suffix, payload);
+                }
+            }
+            Entry::Rejected { why, body } => {
+                let subject = of(&self.rejects(ready.received_at))?;
+                let reason = format!("{}; {}", why.message, why.fix);
+                let rejection = Rejection::new(self.source, why.code.as_str(), reason)
+                    .place(why.pointer.as_str())
+                    .body(body.as_str());
+                push(subject, Times::at(ready.received_at), "", rejection.into());
+            }
+        }
+        Ok(first.unwrap_or_else(|| self.event_id()))
+    }
+
+    fn event_id(&self) -> EventId {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes);
+        EventId::from_bytes(bytes)
+    }
+}
+
+fn name<'i>(
+    planned: &'i Planned,
+    wanted: &mut BTreeSet<Identifier>,
+    alternatives: &mut BTreeSet<&'i Identifier>,
+) {
+    wanted.insert(planned.about.clone());
+    match &planned.say {
+        Say::Payload(_) => {}
+        Say::Link { other, or, .. } => {
+            alternatives.extend(or);
+            wanted.insert(other.clone());
+        }
+        Say::Guardian { guardian, .. } | Say::Guardianship { guardian, .. } => {
+            wanted.insert(guardian.clone());
+        }
+    }
+}
+
+/// What is said, with everybody named by subject; and the other subject of a link.
+fn payload(
+    say: &Say,
+    subjects: &Subjects,
+    of: impl Fn(&Identifier) -> Result<SubjectId, Error>,
+) -> Result<(Payload, Option<SubjectId>), Error> {
+    Ok(match say {
+        Say::Payload(payload) => (payload.as_ref().clone(), None),
+        Say::Link { other, or, linked } => {
+            let known = or.as_ref().and_then(|or| subjects.get(or)).copied();
+            let other = match known {
+                Some(known) => known,
+                None => of(other)?,
+            };
+            let link = if *linked {
+                IdentityLink::linked(other)
+            } else {
+                IdentityLink::unlinked(other)
+            };
+            (link.into(), Some(other))
+        }
+        Say::Guardian { decision, guardian } => {
+            let form = decision.clear.form.clone();
+            let mut decision = decision.as_ref().clone().by_guardian(of(guardian)?);
+            decision.clear.form = form;
+            (decision.into(), None)
+        }
+        Say::Guardianship { fact, guardian } => {
+            let mut fact = fact.as_ref().clone();
+            fact.clear.guardian = Some(of(guardian)?);
+            (fact.into(), None)
+        }
+    })
+}
+
+/// The event time is at the latest the time of receipt (rule R2); what was claimed stays beside it.
+fn times(item: &Item, received_at: Timestamp) -> Times {
+    Times {
+        event_time: item.times.event.unwrap_or(received_at).min(received_at),
+        received_at,
+        sent_at: item.times.sent,
+        original: item.times.original,
+    }
+}
+
+fn once_mark(subject: SubjectId, other: Option<SubjectId>, suffix: &str) -> Mark {
+    let other = other.map(SubjectId::to_bytes).unwrap_or_default();
+    mark([&b"once"[..], subject.as_bytes(), &other, suffix.as_bytes()])
+}

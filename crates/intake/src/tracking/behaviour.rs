@@ -1,0 +1,113 @@
+//! What somebody did: the name, the few fields every programme sums up, and the properties.
+
+use std::collections::BTreeMap;
+
+use assent_event::{Behaviour, BehaviourProfile, BehaviourSensitive};
+use serde_json::Value;
+
+use super::Call;
+use super::identify::is_identifier;
+use crate::outcome::{Warning, WarningCode};
+use crate::text;
+
+impl Call<'_> {
+    /// The behaviour of this name. `also` are fields of the call itself that become properties.
+    pub(super) fn behaviour(&mut self, name: &str, also: &[&str]) -> Behaviour {
+        let mut profile = BehaviourProfile {
+            name: name.to_owned(),
+            ..BehaviourProfile::default()
+        };
+        let mut sensitive = BTreeMap::new();
+        let own = also
+            .iter()
+            .filter_map(|name| Some((*name, text::field(self.object, name)?)));
+        let properties = text::object(self.object, "properties");
+        let given = properties
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.as_str(), value));
+        for (name, value) in own.chain(given).filter(|(_, value)| !value.is_null()) {
+            let kept = self.without_identifiers(name, value);
+            if kept.as_ref() != Some(value) {
+                self.warnings.push(Warning::new(
+                    WarningCode::IdentifierInProperties,
+                    "/properties",
+                    "a direct identifier was left out; send it as a trait of identify",
+                ));
+            }
+            let Some(value) = kept else {
+                continue;
+            };
+            if self.cx.source.sensitive_properties.contains_key(name) {
+                sensitive.insert(name.to_owned(), value.to_string());
+            } else {
+                put(&mut profile, name, &value);
+            }
+        }
+        Behaviour {
+            sensitive: (!sensitive.is_empty()).then_some(BehaviourSensitive {
+                properties: sensitive,
+            }),
+            ..Behaviour::from(profile)
+        }
+    }
+
+    /// The value without direct identifiers in it; `None` when it is one.
+    fn without_identifiers(&self, name: &str, value: &Value) -> Option<Value> {
+        if is_identifier(self.cx.source, name) {
+            return None;
+        }
+        Some(match value {
+            Value::Object(fields) => Value::Object(
+                fields
+                    .iter()
+                    .filter_map(|(name, value)| {
+                        Some((name.clone(), self.without_identifiers(name, value)?))
+                    })
+                    .collect(),
+            ),
+            Value::Array(items) => Value::Array(
+                items
+                    .iter()
+                    .filter_map(|item| self.without_identifiers("", item))
+                    .collect(),
+            ),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        })
+    }
+}
+
+/// Puts a property where it belongs; one that does not have the type of its field stays a property.
+fn put(profile: &mut BehaviourProfile, name: &str, value: &Value) {
+    let taken = match name {
+        "revenue" => {
+            profile.revenue = text::number(value);
+            profile.revenue.is_some()
+        }
+        "quantity" => {
+            profile.quantity = text::integer(value);
+            profile.quantity.is_some()
+        }
+        "currency" => {
+            profile.currency = text::plain(value);
+            profile.currency.is_some()
+        }
+        "product" => {
+            profile.product = text::plain(value);
+            profile.product.is_some()
+        }
+        "product_id" => {
+            // The id stays a property as well: `product` may come and be something else.
+            if profile.product.is_none() {
+                profile.product = text::plain(value);
+            }
+            false
+        }
+        _ => false,
+    };
+    if !taken {
+        profile
+            .properties
+            .insert(name.to_owned(), value.to_string());
+    }
+}

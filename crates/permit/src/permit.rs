@@ -1,0 +1,389 @@
+//! The handle that readers hold.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use assent_consent::{
+    Evaluation, Fact, FactKind, NoticeRef, Reason, SubjectId, Timestamp, Use, Verdict, component,
+    evaluate,
+};
+use assent_event::topics;
+use assent_journal::{Checkpoint, Journal, Topic};
+use assent_programme::RegistryState;
+use assent_vault::Vault;
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use crate::applier::Applier;
+use crate::cache::UseCache;
+use crate::config::{Config, Hooks};
+use crate::error::{Error, ErrorKind};
+use crate::explain::{Explained, PlacedFact};
+use crate::history::index;
+use crate::set::PermitSet;
+use crate::shared::Shared;
+use crate::state::{State, position};
+
+/// How far a live reader may be taken ahead of its own clock to share the work of another: one
+/// second, in microseconds. Reading slightly later is as lawful as waiting that long would be.
+const SHARED_AHEAD_MICROS: i64 = 1_000_000;
+
+/// The live index of who is permitted for what.
+pub struct Permit {
+    journal: Arc<dyn Journal>,
+    shared: Arc<Shared>,
+    topics: [Topic; 2],
+    caches: Mutex<Caches>,
+    applier: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Caches {
+    by_use: HashMap<Use, (u64, Arc<Mutex<UseCache>>)>,
+    clock: u64,
+}
+
+impl Permit {
+    /// Starts the applier, which follows the topics `assent.consent` and `assent.registry` from
+    /// their beginning. Must be called within a Tokio runtime; the applier ends when the handle is
+    /// dropped. Returns at once: readers wait at the [`Permit::barrier`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when the journal does not hold the two topics,
+    /// [`ErrorKind::Unavailable`] when it cannot tell.
+    pub fn start(
+        journal: Arc<dyn Journal>,
+        vault: Arc<dyn Vault>,
+        config: Config,
+    ) -> Result<Self, Error> {
+        let topics = [Topic::new(topics::REGISTRY), Topic::new(topics::CONSENT)];
+        let mut seen = Checkpoint::new();
+        for topic in &topics {
+            let partitions = journal.partitions(topic).map_err(|error| {
+                let kind = match error.kind() {
+                    assent_journal::ErrorKind::NotFound => ErrorKind::NotFound,
+                    assent_journal::ErrorKind::Invalid
+                    | assent_journal::ErrorKind::Conflict
+                    | assent_journal::ErrorKind::Denied
+                    | assent_journal::ErrorKind::Unavailable
+                    | assent_journal::ErrorKind::Corrupt
+                    | assent_journal::ErrorKind::Internal => ErrorKind::Unavailable,
+                };
+                Error::new(kind, format!("the permit index cannot follow {topic}"))
+                    .with_source(error)
+            })?;
+            for partition in 0..partitions {
+                seen.set(topic, partition, 0);
+            }
+        }
+        let shared = Arc::new(Shared::new(config, State::new(seen.clone())));
+        let applier = Applier {
+            journal: Arc::clone(&journal),
+            vault,
+            shared: Arc::clone(&shared),
+            seen,
+        };
+        Ok(Self {
+            journal,
+            shared,
+            topics,
+            caches: Mutex::default(),
+            applier: tokio::spawn(applier.run()),
+        })
+    }
+
+    /// Waits until everything acknowledged before the call is applied (I2) and returns the place
+    /// reached.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the journal cannot be asked or the index does not catch up in
+    /// time, [`ErrorKind::Corrupt`] when it met what it cannot attribute. Refuse the read then.
+    pub async fn barrier(&self) -> Result<Checkpoint, Error> {
+        self.shared.check()?;
+        if self.shared.hooks.bypassed() {
+            return Ok(self.applied());
+        }
+        let deadline = Instant::now() + self.shared.config.barrier_timeout;
+        let mut progress = self.shared.subscribe();
+        let ends = match timeout_at(deadline, self.journal.end_positions(&self.topics)).await {
+            Ok(Ok(ends)) => ends,
+            Ok(Err(error)) => {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the journal cannot be asked where it ends, so nobody can tell what was \
+                     withdrawn last; nothing is read until it answers",
+                )
+                .with_source(error));
+            }
+            Err(_) => {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the journal did not tell in time where it ends; try again",
+                ));
+            }
+        };
+        loop {
+            let applied = progress.borrow_and_update().clone();
+            if applied.covers(&ends) {
+                return Ok(applied);
+            }
+            self.shared.check()?;
+            self.shared.nudge.notify_one();
+            match timeout_at(deadline, progress.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(self.too_late(&ends)),
+            }
+        }
+    }
+
+    fn too_late(&self, ends: &Checkpoint) -> Error {
+        let error = Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "the permit index stands at {} and did not reach {ends} in {:?}; try again",
+                self.applied(),
+                self.shared.config.barrier_timeout,
+            ),
+        );
+        match self.shared.last_trouble() {
+            Some(trouble) => error.with_source(trouble),
+            None => error,
+        }
+    }
+
+    /// The definitions in force at the place reached.
+    #[must_use]
+    pub fn registry(&self) -> Arc<RegistryState> {
+        Arc::clone(&self.shared.state().registry)
+    }
+
+    /// The place reached, without waiting.
+    #[must_use]
+    pub fn applied(&self) -> Checkpoint {
+        self.shared.state().applied.clone()
+    }
+
+    /// Who is permitted for a use at `at`, by what is applied. Verdicts are kept per use and brought
+    /// up to date; an instant earlier than one asked before is worked out from nothing, which takes
+    /// as long as there are subjects. For a live read, call [`Permit::barrier`] first and
+    /// [`Permit::permitted_live`] then. May compute for long after a definition changed: call it
+    /// where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] as [`Permit::barrier`].
+    pub fn permitted(&self, use_: &Use, at: Timestamp) -> Result<Arc<PermitSet>, Error> {
+        self.shared.check()?;
+        let cache = self.cache(use_);
+        {
+            let mut cache = cache.lock();
+            if cache.at() <= at {
+                return cache.set_at(&self.shared.state(), at);
+            }
+        }
+        UseCache::new(use_.clone(), self.shared.config.threads).set_at(&self.shared.state(), at)
+    }
+
+    /// Who is permitted for a use now: at `now`, or at the latest receipt applied if that is later
+    /// (a receipt stamped by another process's clock must not escape a read that follows its
+    /// acknowledgement, I2), or up to a second later, to share the work of another reader. The set
+    /// tells the instant taken.
+    ///
+    /// # Errors
+    /// As [`Permit::permitted`].
+    pub fn permitted_live(&self, use_: &Use, now: Timestamp) -> Result<Arc<PermitSet>, Error> {
+        self.shared.check()?;
+        let cache = self.cache(use_);
+        let mut cache = cache.lock();
+        let state = self.shared.state();
+        let at = now.max(state.latest_receipt);
+        if cache.at() > at.plus_micros(SHARED_AHEAD_MICROS) {
+            // Somebody asked about the future; the living do not follow there.
+            *cache = UseCache::new(use_.clone(), self.shared.config.threads);
+        }
+        let at = at.max(cache.at());
+        cache.set_at(&state, at)
+    }
+
+    fn cache(&self, use_: &Use) -> Arc<Mutex<UseCache>> {
+        let mut caches = self.caches.lock();
+        caches.clock += 1;
+        let clock = caches.clock;
+        if let Some((used, cache)) = caches.by_use.get_mut(use_) {
+            *used = clock;
+            return Arc::clone(cache);
+        }
+        if caches.by_use.len() >= self.shared.config.cached_uses.max(1) {
+            let oldest = caches
+                .by_use
+                .iter()
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(use_, _)| use_.clone());
+            if let Some(oldest) = oldest {
+                caches.by_use.remove(&oldest);
+            }
+        }
+        let cache = Arc::new(Mutex::new(UseCache::new(
+            use_.clone(),
+            self.shared.config.threads,
+        )));
+        caches
+            .by_use
+            .insert(use_.clone(), (clock, Arc::clone(&cache)));
+        cache
+    }
+
+    /// Why one subject is permitted or not, for officers. `known_by`: as it was known at that
+    /// place in the journal (I10); `None`: by all that is applied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when `known_by` lies ahead of what is applied; else as
+    /// [`Permit::permitted`].
+    pub fn evaluate_subject(
+        &self,
+        subject: SubjectId,
+        use_: &Use,
+        at: Timestamp,
+        known_by: Option<&Checkpoint>,
+    ) -> Result<Explained, Error> {
+        self.shared.check()?;
+        let state = self.shared.state();
+        let known_by = match known_by {
+            None => state.applied.clone(),
+            Some(place) if state.applied.covers(&place.restrict(&self.topics)) => {
+                place.restrict(&self.topics)
+            }
+            Some(place) => {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!(
+                        "{place} lies ahead of {}, which is all that is known; name an earlier place",
+                        state.applied
+                    ),
+                ));
+            }
+        };
+        let [registry_topic, consent_topic] = &self.topics;
+        let registry = state.registry_until(known_by.get(registry_topic, 0))?;
+        let mut placed = placed_facts(&state, subject);
+        placed.retain(|one| {
+            let next = known_by.get(consent_topic, one.position.partition);
+            one.position.offset < next
+        });
+        let facts: Vec<Fact> = placed.iter().map(|one| one.fact.clone()).collect();
+        let evaluation = if facts.is_empty() {
+            never_heard_of()
+        } else {
+            evaluate(registry.consent(), &facts, subject, use_, at)
+        };
+        let together = component(&facts, subject, at);
+        placed.retain(|one| one.fact.received_at <= at && together.contains(&one.fact.subject));
+        placed.sort_by(|a, b| {
+            let when = |one: &PlacedFact| (one.fact.received_at, one.fact.time());
+            when(a)
+                .cmp(&when(b))
+                .then_with(|| a.position.cmp(&b.position))
+        });
+        let decided_at = evaluation.decided_by.and_then(|id| {
+            placed
+                .iter()
+                .find(|one| one.fact.id == id)
+                .map(|one| one.position.clone())
+        });
+        Ok(Explained {
+            subject,
+            use_: use_.clone(),
+            at,
+            known_by,
+            member: together.first().copied().unwrap_or(subject),
+            component: together.into_iter().collect(),
+            evaluation,
+            notices: notices_of(&placed),
+            facts: placed,
+            decided_at,
+        })
+    }
+
+    /// How many members are permitted (`None`) or denied, by reason. A member is permitted when any
+    /// of its subjects is; else the reason is that of its first subject, by id.
+    ///
+    /// # Errors
+    /// As [`Permit::permitted`].
+    pub fn reason_counts(
+        &self,
+        use_: &Use,
+        at: Timestamp,
+    ) -> Result<BTreeMap<Option<Reason>, u64>, Error> {
+        Ok(self.permitted(use_, at)?.reason_counts())
+    }
+
+    /// Faults for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn hooks(&self) -> &Hooks {
+        &self.shared.hooks
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.applier.abort();
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("applied", &self.applied())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nothing known, nothing permitted, on whichever basis (I5); as [`PermitSet::number_of`] says.
+fn never_heard_of() -> Evaluation {
+    Evaluation {
+        verdict: Verdict::Denied(Reason::NoDecision),
+        decided_by: None,
+        reconsider_at: None,
+    }
+}
+
+/// The facts of everybody who was ever linked with the subject, in no order.
+fn placed_facts(state: &State, subject: SubjectId) -> Vec<PlacedFact> {
+    let Some(number) = state.numbers.get(&subject) else {
+        return Vec::new();
+    };
+    let alone = [number];
+    let group = state.groups.of(number).unwrap_or(&alone);
+    group
+        .iter()
+        .filter_map(|number| state.histories.get(index(*number)))
+        .flat_map(|history| history.facts.iter().zip(&history.places))
+        .map(|(fact, place)| PlacedFact {
+            fact: fact.clone(),
+            position: position(*place),
+        })
+        .collect()
+}
+
+/// The notice versions named by decisions.
+fn notices_of(placed: &[PlacedFact]) -> Vec<NoticeRef> {
+    let notices: BTreeSet<NoticeRef> = placed
+        .iter()
+        .filter_map(|one| match &one.fact.kind {
+            FactKind::Decision(decision) => decision.notice.clone(),
+            FactKind::Linked { .. }
+            | FactKind::Unlinked { .. }
+            | FactKind::ContractStarted { .. }
+            | FactKind::ContractEnded { .. }
+            | FactKind::BirthDate(_)
+            | FactKind::GuardianshipStarted { .. }
+            | FactKind::GuardianshipEnded { .. }
+            | FactKind::Restricted { .. }
+            | FactKind::RestrictionLifted { .. }
+            | FactKind::Erased
+            | FactKind::PublicSource { .. } => None,
+        })
+        .collect();
+    notices.into_iter().collect()
+}

@@ -1,0 +1,243 @@
+//! Everything applied so far, as an immutable value that is cheap to share and to change.
+//!
+//! The fold itself: pure, without I/O or time. Two indexes that applied the same records hold the
+//! same state but for the subjects' numbers (I4).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use assent_consent::{Fact, FactKind, Registry as ConsentRegistry, SubjectId, Timestamp};
+use assent_event::topics;
+use assent_journal::{Checkpoint, Position, Stored, Topic};
+use assent_programme::{Absorbed, RegistryState};
+
+use crate::chunked::Chunked;
+use crate::error::{Error, ErrorKind};
+use crate::history::{Groups, History, Place, index, members_of_group};
+use crate::numbers::Numbers;
+
+#[derive(Clone)]
+pub(crate) struct State {
+    /// The next position to apply, per partition of the two topics.
+    pub(crate) applied: Checkpoint,
+    pub(crate) registry: Arc<RegistryState>,
+    /// Its purposes and notices, which verdicts rest on.
+    pub(crate) consent: Arc<ConsentRegistry>,
+    /// Counts the changes of `registry`.
+    pub(crate) generation: u64,
+    /// The records of the registry topic, to fold it as it was known at an earlier place.
+    definitions: Arc<Vec<Stored>>,
+    /// By number.
+    pub(crate) histories: Chunked<Arc<History>>,
+    pub(crate) groups: Groups,
+    /// By number: the subject with the smallest id in the component, by everything applied.
+    pub(crate) members: Chunked<u32>,
+    /// The numbers touched by each fact, in order of application; whoever follows remembers how
+    /// far it read.
+    pub(crate) touched: Chunked<u32>,
+    /// The latest receipt of any fact.
+    pub(crate) latest_receipt: Timestamp,
+    /// The same by partition, for records that do not tell when they came.
+    receipts: BTreeMap<u32, Timestamp>,
+    pub(crate) numbers: Arc<Numbers>,
+}
+
+/// A fact to be applied.
+pub(crate) struct Arrived {
+    pub(crate) fact: Fact,
+    pub(crate) place: Place,
+}
+
+impl State {
+    pub(crate) fn new(applied: Checkpoint) -> Self {
+        Self {
+            applied,
+            registry: Arc::default(),
+            consent: Arc::default(),
+            generation: 0,
+            definitions: Arc::default(),
+            histories: Chunked::default(),
+            groups: Groups::default(),
+            members: Chunked::default(),
+            touched: Chunked::default(),
+            latest_receipt: Timestamp::MIN,
+            receipts: BTreeMap::new(),
+            numbers: Arc::default(),
+        }
+    }
+
+    /// Applies definitions; the registry is unchanged from the first one on that cannot be read.
+    pub(crate) fn define(&mut self, records: &[Stored], next: u64) -> Result<(), Error> {
+        let mut registry = RegistryState::clone(&self.registry);
+        let mut changed = false;
+        for stored in records {
+            let absorbed = registry.absorb(stored).map_err(|error| {
+                Error::new(
+                    ErrorKind::Corrupt,
+                    format!(
+                        "the definition at {} cannot be read; restore the registry or upgrade, \
+                         nothing is permitted until then",
+                        stored.position
+                    ),
+                )
+                .with_source(error)
+            })?;
+            changed |= matches!(absorbed, Absorbed::Accepted(_));
+        }
+        let kept = records.iter().map(own_copy);
+        Arc::make_mut(&mut self.definitions).extend(kept);
+        self.consent = registry.consent_arc();
+        self.registry = Arc::new(registry);
+        self.generation += u64::from(changed);
+        let topic = Topic::new(topics::REGISTRY);
+        self.applied.set(&topic, 0, next);
+        Ok(())
+    }
+
+    /// Applies facts of one partition.
+    pub(crate) fn apply(
+        &mut self,
+        partition: u32,
+        arrived: Vec<Arrived>,
+        next: u64,
+    ) -> Result<(), Error> {
+        for one in arrived {
+            self.take_in(one)?;
+        }
+        let topic = Topic::new(topics::CONSENT);
+        self.applied.set(&topic, partition, next);
+        Ok(())
+    }
+
+    fn take_in(&mut self, arrived: Arrived) -> Result<(), Error> {
+        let Arrived { fact, place } = arrived;
+        self.latest_receipt = self.latest_receipt.max(fact.received_at);
+        let receipt = self
+            .receipts
+            .entry(place.partition)
+            .or_insert(Timestamp::MIN);
+        *receipt = (*receipt).max(fact.received_at);
+        let number = self.number(fact.subject)?;
+        let other = match &fact.kind {
+            FactKind::Linked { other } | FactKind::Unlinked { other } => Some(self.number(*other)?),
+            FactKind::Decision(_)
+            | FactKind::ContractStarted { .. }
+            | FactKind::ContractEnded { .. }
+            | FactKind::BirthDate(_)
+            | FactKind::GuardianshipStarted { .. }
+            | FactKind::GuardianshipEnded { .. }
+            | FactKind::Restricted { .. }
+            | FactKind::RestrictionLifted { .. }
+            | FactKind::Erased
+            | FactKind::PublicSource { .. } => None,
+        };
+        if let Some(history) = self.histories.get_mut(index(number)) {
+            let history = Arc::make_mut(history);
+            history.facts.push(fact);
+            history.places.push(place);
+        }
+        self.touched.push(number);
+        if let Some(other) = other {
+            self.touched.push(other);
+            self.groups.join(number, other);
+            self.settle_members(number);
+        }
+        Ok(())
+    }
+
+    /// The receipt to assume for a record that does not tell: the latest of its partition so far,
+    /// so that no earlier fact of its subject supersedes it (R3) and the restriction it becomes
+    /// holds from then on.
+    pub(crate) fn receipt_in(&self, partition: u32) -> Timestamp {
+        self.receipts
+            .get(&partition)
+            .copied()
+            .unwrap_or(Timestamp::MIN)
+    }
+
+    fn number(&mut self, subject: SubjectId) -> Result<u32, Error> {
+        let number = self.numbers.get_or_add(subject).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Internal,
+                "there are more subjects than numbers for them",
+            )
+        })?;
+        if index(number) == self.histories.len() {
+            self.histories.push(Arc::default());
+            self.groups.add();
+            self.members.push(number);
+            self.touched.push(number);
+        }
+        Ok(number)
+    }
+
+    /// Works out anew who is a member with whom in the group of this number.
+    fn settle_members(&mut self, number: u32) {
+        for (one, member) in self.members_at(number, Timestamp::MAX) {
+            if let Some(place) = self.members.get_mut(index(one)) {
+                *place = member;
+            }
+        }
+    }
+
+    /// For each number of this one's group, the number of its member at `at`.
+    pub(crate) fn members_at(&self, number: u32, at: Timestamp) -> Vec<(u32, u32)> {
+        let Some(group) = self.groups.of(number) else {
+            return vec![(number, number)];
+        };
+        let subjects: Vec<SubjectId> = group
+            .iter()
+            .filter_map(|number| self.numbers.subject(*number))
+            .collect();
+        members_of_group(group, &subjects, &self.facts_of_group(group), at)
+    }
+
+    /// The facts of all these subjects.
+    pub(crate) fn facts_of_group(&self, group: &[u32]) -> Vec<Fact> {
+        group
+            .iter()
+            .filter_map(|number| self.histories.get(index(*number)))
+            .flat_map(|history| history.facts.iter().cloned())
+            .collect()
+    }
+
+    /// The registry as it was known at an earlier place (I10).
+    pub(crate) fn registry_until(&self, end: u64) -> Result<Arc<RegistryState>, Error> {
+        if end >= self.applied.get(&Topic::new(topics::REGISTRY), 0) {
+            return Ok(Arc::clone(&self.registry));
+        }
+        let mut registry = RegistryState::new();
+        for stored in self.definitions.iter() {
+            if stored.position.offset >= end {
+                break;
+            }
+            registry.absorb(stored).map_err(|error| {
+                Error::new(
+                    ErrorKind::Internal,
+                    "the registry cannot be folded a second time",
+                )
+                .with_source(error)
+            })?;
+        }
+        Ok(Arc::new(registry))
+    }
+}
+
+/// Where a fact stands, in full.
+pub(crate) fn position(place: Place) -> Position {
+    Position {
+        topic: Topic::new(topics::CONSENT),
+        partition: place.partition,
+        offset: place.offset,
+    }
+}
+
+/// A copy that does not hold on to the buffer it was read into.
+fn own_copy(stored: &Stored) -> Stored {
+    Stored {
+        position: stored.position.clone(),
+        key: stored.key.to_vec().into(),
+        value: stored.value.to_vec().into(),
+        headers: Vec::new(),
+    }
+}

@@ -1,0 +1,245 @@
+//! Compaction: several files of a table become one, by the same merge that readers do.
+//!
+//! Files are sorted by subject, so they are merged in one streaming pass over all of them: rows below the smallest
+//! "last subject read so far" are complete and go out. Memory is bounded by a batch per file (more only for a subject
+//! with more events than that).
+
+use std::path::Path;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::SchemaRef;
+use assent_consent::SubjectId;
+
+use crate::fold::events;
+use crate::groups::{Rows, bytes_at, subjects};
+use crate::layout::Layout;
+use crate::merge::partial_rows;
+use crate::{DataFile, Error, Snapshot, Table, files};
+
+/// Rows read from a file at a time.
+const BATCH_ROWS: usize = 8_192;
+
+/// A larger file joins a compaction only when it is at most this many times what the smaller ones are together, so
+/// that a large base is not written again for every few small files.
+const GROWTH: u64 = 4;
+
+/// Which files to merge when there are more than `most`: the smallest ones, as far as that is worth it.
+pub(crate) fn choose(files: &[DataFile], most: usize) -> Option<Vec<usize>> {
+    if files.len() <= most.max(1) {
+        return None;
+    }
+    let mut by_size: Vec<usize> = (0..files.len()).collect();
+    by_size.sort_by_key(|at| files[*at].bytes);
+    let mut chosen = Vec::new();
+    let mut bytes = 0_u64;
+    for at in by_size {
+        let size = files[at].bytes;
+        if chosen.len() >= 2 && size > GROWTH.saturating_mul(bytes) {
+            break;
+        }
+        bytes += size;
+        chosen.push(at);
+    }
+    Some(chosen)
+}
+
+/// Whether subjects are to be kept, in the order asked.
+pub(crate) type Keep<'k> = dyn FnMut(&[SubjectId]) -> Result<Vec<bool>, Error> + 'k;
+
+/// A streaming merge of files of one table.
+pub(crate) struct Merge<'k> {
+    /// `None` for events, whose rows are only interleaved.
+    layout: Option<Layout>,
+    schema: SchemaRef,
+    cursors: Vec<Cursor>,
+    keep: Option<&'k mut Keep<'k>>,
+}
+
+struct Cursor {
+    batches: files::Batches,
+    /// What was read and not yet put out.
+    rest: RecordBatch,
+    exhausted: bool,
+}
+
+impl<'k> Merge<'k> {
+    pub(crate) fn new(
+        dir: &Path,
+        table: Table,
+        catalog: &assent_programme::TraitCatalog,
+        merged: &[&DataFile],
+        keep: Option<&'k mut Keep<'k>>,
+    ) -> Result<Self, Error> {
+        let schema = Snapshot::file_schema(table, catalog);
+        let cursors = merged
+            .iter()
+            .map(|file| {
+                Ok(Cursor {
+                    batches: files::read(dir, file, BATCH_ROWS)?,
+                    rest: RecordBatch::new_empty(schema.clone()),
+                    exhausted: false,
+                })
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Self {
+            layout: Layout::of(table, catalog),
+            schema,
+            cursors,
+            keep,
+        })
+    }
+
+    /// The next rows, complete up to some subject; `None` at the end.
+    fn advance(&mut self) -> Result<Option<RecordBatch>, Error> {
+        loop {
+            for cursor in &mut self.cursors {
+                if cursor.rest.num_rows() == 0 {
+                    cursor.extend(&self.schema)?;
+                }
+            }
+            // Beyond this subject a file that is still being read may have more to say.
+            let mut bound: Option<u128> = None;
+            for cursor in &self.cursors {
+                if !cursor.exhausted {
+                    let last = cursor.last()?;
+                    bound = Some(bound.map_or(last, |bound| bound.min(last)));
+                }
+            }
+            let mut ready = Vec::with_capacity(self.cursors.len());
+            for cursor in &mut self.cursors {
+                let rows = cursor.take_below(bound)?;
+                if rows.num_rows() > 0 {
+                    ready.push(rows);
+                }
+            }
+            if !ready.is_empty() {
+                return self.joined(&ready).map(Some);
+            }
+            let Some(bound) = bound else {
+                return Ok(None);
+            };
+            for cursor in &mut self.cursors {
+                if !cursor.exhausted && cursor.last()? == bound {
+                    cursor.extend(&self.schema)?;
+                }
+            }
+        }
+    }
+
+    fn joined(&mut self, ready: &[RecordBatch]) -> Result<RecordBatch, Error> {
+        let joined = match &self.layout {
+            Some(layout) => {
+                let rows = Rows::by_key(ready, layout.key)?;
+                partial_rows(layout, ready, &rows)?
+            }
+            None => events::sorted(&concat_batches(&self.schema, ready)?)?,
+        };
+        let Some(keep) = &mut self.keep else {
+            return Ok(joined);
+        };
+        let subjects = subjects(&joined)?;
+        let asked: Vec<SubjectId> = (0..joined.num_rows())
+            .map(|row| SubjectId::from(bytes_at(subjects, row)))
+            .collect();
+        let kept = BooleanArray::from(keep(&asked)?);
+        Ok(filter_record_batch(&joined, &kept)?)
+    }
+}
+
+impl Iterator for Merge<'_> {
+    type Item = Result<RecordBatch, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().transpose()
+    }
+}
+
+impl Cursor {
+    /// Reads one more batch behind the rest.
+    fn extend(&mut self, schema: &SchemaRef) -> Result<(), Error> {
+        let Some(batch) = self.batches.next().transpose()? else {
+            self.exhausted = true;
+            return Ok(());
+        };
+        let batch = conform(&batch, schema)?;
+        self.rest = if self.rest.num_rows() == 0 {
+            batch
+        } else {
+            concat_batches(schema, [&self.rest, &batch])?
+        };
+        Ok(())
+    }
+
+    /// The greatest subject read.
+    fn last(&self) -> Result<u128, Error> {
+        let subjects = subjects(&self.rest)?;
+        Ok(u128::from_be_bytes(bytes_at(
+            subjects,
+            self.rest.num_rows() - 1,
+        )))
+    }
+
+    fn take_below(&mut self, bound: Option<u128>) -> Result<RecordBatch, Error> {
+        let rows = self.rest.num_rows();
+        let end = match bound {
+            None => rows,
+            Some(bound) => {
+                let subjects = subjects(&self.rest)?;
+                let (mut low, mut high) = (0, rows);
+                while low < high {
+                    let middle = usize::midpoint(low, high);
+                    if u128::from_be_bytes(bytes_at(subjects, middle)) < bound {
+                        low = middle + 1;
+                    } else {
+                        high = middle;
+                    }
+                }
+                low
+            }
+        };
+        let taken = self.rest.slice(0, end);
+        self.rest = self.rest.slice(end, rows - end);
+        Ok(taken)
+    }
+}
+
+/// The batch with the columns of the schema, by name: a catalogue may have been re-ordered since it was written.
+pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            batch
+                .column_by_name(field.name())
+                .cloned()
+                .ok_or_else(|| Error::shape(format!("the column `{}` is missing", field.name())))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(bytes: u64) -> DataFile {
+        DataFile {
+            path: String::new(),
+            rows: 1,
+            bytes,
+            crc32: 0,
+            first_subject: String::new(),
+            last_subject: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_large_base_is_left_alone_until_the_small_ones_are_worth_it() {
+        let sizes = |sizes: &[u64]| sizes.iter().map(|size| file(*size)).collect::<Vec<_>>();
+        assert_eq!(choose(&sizes(&[1, 1, 1]), 3), None);
+        assert_eq!(choose(&sizes(&[1_000, 1, 1, 1]), 3), Some(vec![1, 2, 3]));
+        assert_eq!(choose(&sizes(&[12, 1, 1, 1]), 3), Some(vec![1, 2, 3, 0]));
+        assert_eq!(choose(&sizes(&[1, 10, 100, 1_000]), 3), Some(vec![0, 1]));
+    }
+}

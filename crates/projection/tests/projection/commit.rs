@@ -1,0 +1,484 @@
+//! The commit protocol and what it guards: conflicts, damage, definitions, tombstones, missing keys, cleaning up.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use assent_event::{AccountMembership, Behaviour, Traits};
+use assent_projection::{
+    Error, ErrorKind, FailPoint, Projector, Rebuilt, Settings, Snapshot, Step, Table,
+    canonical_dump,
+};
+use assent_vault::Vault;
+
+use crate::catalog::{catalog, definitions, derived};
+use crate::memory_journal::MemoryJournal;
+use crate::replay::{assert_same, dump, open, settings, snapshot};
+use crate::story::{DAY, Room, draft, malformed, open_vault, story, subject};
+
+fn data_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(dir.join("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files
+}
+
+fn manifests(dir: &Path) -> usize {
+    fs::read_dir(dir.join("manifest")).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_run_without_news_writes_nothing_and_the_first_always_commits() {
+    let room = Room::new();
+    let journal = room.journal(Vec::new());
+    let dir = room.dir.path().join("p");
+    assert!(Snapshot::latest(&dir).unwrap().is_none());
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    assert_eq!(projector.run_once().await.unwrap().number, 1);
+    room.append(&journal, story(1, 20, 3, false));
+    let progress = projector.run_once().await.unwrap();
+    assert_eq!((progress.number, progress.commits), (2, 1));
+    assert_eq!(progress.counts.folded, 20);
+    let again = projector.run_once().await.unwrap();
+    assert_eq!((again.number, again.commits), (2, 0));
+    assert_eq!(again.counts.records(), 0);
+    assert_eq!(again.checkpoint, progress.checkpoint);
+}
+
+#[tokio::test]
+async fn two_projectors_do_not_share_a_directory() {
+    let room = Room::new();
+    let journal = room.journal(Vec::new());
+    let _first = open(&room, "p", &journal, &definitions(), settings());
+    let second = Projector::open(
+        &room.dir.path().join("p"),
+        journal,
+        room.vault.clone(),
+        definitions(),
+        settings(),
+    );
+    let error = second.err().unwrap();
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+}
+
+/// A rival that commits between our data and our manifest.
+struct Rival(PathBuf);
+
+impl FailPoint for Rival {
+    fn reached(&self, step: Step) {
+        let manifest = self.0.join("manifest/00000000000000000002.json");
+        if step == Step::BeforeManifest
+            && self.0.join("manifest/00000000000000000001.json").exists()
+        {
+            fs::write(manifest, b"committed by another").unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_race_is_a_conflict_and_leaves_nothing_visible() {
+    let room = Room::new();
+    let journal = room.journal(story(1, 20, 3, false));
+    let dir = room.dir.path().join("p");
+    let fail = Arc::new(Rival(dir.clone()));
+    let mut projector = Projector::open_with(
+        &dir,
+        journal.clone(),
+        room.vault.clone(),
+        definitions(),
+        settings(),
+        fail,
+    )
+    .unwrap();
+    let error = projector.run_once().await.unwrap_err();
+    assert!(matches!(error, Error::Conflict { number: 2 }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    // The rival's manifest stands as the rival wrote it.
+    let rival = fs::read(dir.join("manifest/00000000000000000002.json")).unwrap();
+    assert_eq!(rival, b"committed by another");
+    // Once it is gone, the next run begins where the last commit stands.
+    fs::remove_file(dir.join("manifest/00000000000000000002.json")).unwrap();
+    drop(projector);
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    assert_eq!(projector.run_once().await.unwrap().counts.folded, 20);
+}
+
+#[tokio::test]
+async fn another_catalogue_rebuilds_and_another_wording_does_not() {
+    let room = Room::new();
+    let journal = room.journal(story(2, 80, 4, true));
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    projector.run_once().await.unwrap();
+    let before = projector.snapshot().await.unwrap().unwrap();
+
+    let mut reworded = definitions();
+    reworded.catalog.identified[0].description = "where they live".to_owned();
+    reworded.catalog.derived[1].window_days = Some(60);
+    reworded.catalog.identified.reverse();
+    projector.adopt(reworded.clone()).unwrap();
+    let progress = projector.run_once().await.unwrap();
+    assert_eq!(progress.rebuilt, None);
+    let after = projector.snapshot().await.unwrap().unwrap();
+    assert_eq!(
+        after.manifest().definitions,
+        reworded,
+        "readers see the new wording"
+    );
+    assert_eq!(after.files(Table::Members), before.files(Table::Members));
+
+    let mut extended = reworded.clone();
+    let views = assent_programme::Measure::Count;
+    extended.catalog.derived.push(derived("again", views, None));
+    projector.adopt(extended.clone()).unwrap();
+    let progress = projector.run_once().await.unwrap();
+    assert_eq!(progress.rebuilt, Some(Rebuilt::DefinitionsChanged));
+    let rebuilt = projector.snapshot().await.unwrap().unwrap();
+    assert_eq!(rebuilt.manifest().generation, 1);
+    let mut fresh = open(&room, "fresh", &journal, &extended, settings());
+    fresh.run_once().await.unwrap();
+    assert_same(&rebuilt, &fresh.snapshot().await.unwrap().unwrap());
+
+    // Readers of the old snapshot still find its files: two manifests are kept.
+    after.verify().unwrap();
+}
+
+#[tokio::test]
+async fn a_catalogue_whose_columns_clash_is_refused() {
+    let mut clashing = definitions();
+    clashing.catalog.identified[0].name = "purchases_total__count".to_owned();
+    let error = clashing.check().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(
+        error.to_string().contains("purchases_total__count"),
+        "{error}"
+    );
+    definitions().check().unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_data_file_is_named_and_a_rebuild_mends_it() {
+    let room = Room::new();
+    let journal = room.journal(story(3, 80, 4, true));
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    projector.run_once().await.unwrap();
+    let snapshot = projector.snapshot().await.unwrap().unwrap();
+    let sound = dump(&snapshot);
+    let path = snapshot.path(&snapshot.files(Table::Events)[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+
+    for error in [
+        snapshot.verify().unwrap_err(),
+        canonical_dump(&snapshot, Table::Events).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        let text = error.to_string();
+        assert!(
+            text.contains("events-") && text.contains("assent project --rebuild"),
+            "{text}"
+        );
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(
+        snapshot
+            .verify()
+            .unwrap_err()
+            .to_string()
+            .contains("missing")
+    );
+
+    projector.rebuild().await.unwrap();
+    let mended = projector.snapshot().await.unwrap().unwrap();
+    mended.verify().unwrap();
+    assert_eq!(dump(&mended), sound);
+}
+
+#[tokio::test]
+async fn compaction_never_spreads_damage() {
+    let room = Room::new();
+    let journal = room.journal(story(3, 80, 4, false));
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    projector.run_once().await.unwrap();
+    let before = projector.snapshot().await.unwrap().unwrap();
+    let path = before.path(&before.files(Table::Members)[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[10] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    room.append(
+        &journal,
+        vec![draft(999, 1, DAY, Traits::new().value("city", "x"))],
+    );
+    drop(projector);
+    let settings = Settings {
+        max_files: 1,
+        ..settings()
+    };
+    let mut projector = open(&room, "p", &journal, &definitions(), settings);
+    let error = projector.run_once().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_manifest_is_named_and_a_rebuild_mends_it() {
+    let room = Room::new();
+    let journal = room.journal(story(3, 40, 4, true));
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    let number = projector.run_once().await.unwrap().number;
+    let dir = room.dir.path().join("p");
+    let sound = dump(&snapshot(&dir));
+    drop(projector);
+    let path = dir.join(format!("manifest/{number:020}.json"));
+    let text = fs::read_to_string(&path).unwrap();
+    // A change that is still valid JSON, a truncation, and nonsense.
+    let nudged = text.replace("\"folded\":", "\"folded\":1");
+    assert_ne!(nudged, text);
+    for damaged in [nudged.as_str(), &text[..text.len() / 2], "nonsense", ""] {
+        fs::write(&path, damaged).unwrap();
+        let error = Snapshot::latest(&dir).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(
+            error.to_string().contains("assent project --rebuild"),
+            "{error}"
+        );
+        let mut projector = open(&room, "p", &journal, &definitions(), settings());
+        assert_eq!(
+            projector.run_once().await.unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+    }
+    let newer = text.replace("\"format\":1", "\"format\":2");
+    fs::write(&path, newer).unwrap();
+    assert!(matches!(
+        Snapshot::latest(&dir).unwrap_err(),
+        Error::Format { found: 2, .. }
+    ));
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    let error = projector.rebuild().await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Invalid,
+        "what a newer program wrote is not ours to replace"
+    );
+    drop(projector);
+    fs::write(&path, "nonsense").unwrap();
+
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    projector.rebuild().await.unwrap();
+    assert_eq!(dump(&snapshot(&dir)), sound);
+    projector.run_once().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_record_is_accounted_for() {
+    let room = Room::new();
+    let journal = room.journal(story(4, 50, 3, false));
+    let positions = malformed(&room, &journal);
+    let wordless = Behaviour::default();
+    let wordless = room.append(&journal, vec![draft(800_000, 1, 0, wordless)]);
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    projector.run_once().await.unwrap();
+    let manifest = projector
+        .snapshot()
+        .await
+        .unwrap()
+        .unwrap()
+        .manifest()
+        .clone();
+    assert_eq!(manifest.counts.folded, 50);
+    assert_eq!(manifest.counts.records(), 55);
+    for (position, code) in positions.iter().chain(&wordless).zip([
+        "kind_misplaced",
+        "envelope_unreadable",
+        "envelope_unreadable",
+        "schema_unknown",
+        "block_missing",
+    ]) {
+        let named = manifest.skipped.iter().find(|skipped| {
+            skipped.topic == position.topic.as_str()
+                && (skipped.partition, skipped.offset) == (position.partition, position.offset)
+        });
+        assert_eq!(
+            named.map(|skipped| skipped.code.as_str()),
+            Some(code),
+            "{position}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_erased_are_tombstones_and_are_purged() {
+    let room = Room::new();
+    let log = story(5, 120, 5, false);
+    let gone = log
+        .iter()
+        .filter(|draft| draft.subject == subject(2))
+        .count() as u64;
+    let journal = room.journal(log);
+    // Nothing of this event is sealed; it belongs to the erased all the same.
+    room.append(
+        &journal,
+        vec![draft(
+            5_000,
+            2,
+            DAY,
+            AccountMembership::joined("solo").name("Solo"),
+        )],
+    );
+    let dir = room.dir.path().join("p");
+    let settings = Settings {
+        batch_records: 25,
+        ..settings()
+    };
+    let mut projector = open(&room, "p", &journal, &definitions(), settings);
+    projector.run_once().await.unwrap();
+    let hex = subject(2).to_string();
+    let mentions = |snapshot: &Snapshot| {
+        let rows = dump(snapshot).into_iter().flat_map(|(_, rows)| rows);
+        rows.filter(|row| row.contains(&hex) || row.contains("Solo"))
+            .count()
+    };
+    assert!(mentions(&snapshot(&dir)) > 3);
+
+    room.vault.destroy(subject(2)).unwrap();
+    let progress = projector.purge_erased().await.unwrap();
+    assert_eq!(progress.compacted, Table::ALL);
+    let purged = snapshot(&dir);
+    assert_eq!(mentions(&purged), 0);
+    assert_eq!(manifests(&dir), 1, "no older manifest keeps the rows");
+    let named: usize = Table::ALL
+        .iter()
+        .map(|table| purged.files(*table).len())
+        .sum();
+    assert_eq!(named, Table::ALL.len());
+    assert_eq!(data_files(&dir).len(), named + purged.manifest().seen.len());
+
+    // A rebuild from the log that can still be read says the same.
+    let mut fresh = open(&room, "fresh", &journal, &definitions(), self::settings());
+    fresh.run_once().await.unwrap();
+    let fresh = fresh.snapshot().await.unwrap().unwrap();
+    assert_eq!(dump(&purged), dump(&fresh));
+    assert_eq!(fresh.manifest().counts.erased, gone + 1);
+}
+
+#[tokio::test]
+async fn a_missing_key_stops_the_projector() {
+    let room = Room::new();
+    let journal = room.journal(story(6, 30, 3, false));
+    let stranger = Arc::new(open_vault(&room.dir.path().join("other.redb")));
+    let mut projector = Projector::open(
+        &room.dir.path().join("p"),
+        journal.clone(),
+        stranger,
+        definitions(),
+        settings(),
+    )
+    .unwrap();
+    let error = projector.run_once().await.unwrap_err();
+    assert!(matches!(error, Error::Vault { .. }), "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("restore the vault"), "{cause}");
+    drop(projector);
+    // Nothing was committed but the empty beginning; with the right vault it goes on.
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    assert_eq!(projector.run_once().await.unwrap().counts.folded, 30);
+}
+
+#[tokio::test]
+async fn a_repetition_counts_once_within_the_window_and_again_after_it() {
+    let room = Room::new();
+    let order = |number, day: i64| {
+        let mut order = draft(number, 1, day * DAY, Behaviour::named("Order Completed"));
+        order.message_id = "the same".to_owned();
+        order
+    };
+    // Eight days after the first and one after its repetition: beyond the window of the one that was admitted.
+    let mut other_source = order(4, 8);
+    other_source.source = "till".to_owned();
+    let journal = room.journal(vec![order(1, 0), order(2, 6), order(3, 8), other_source]);
+    let settings = Settings {
+        batch_records: 1,
+        max_files: 1,
+        ..settings()
+    };
+    let mut projector = open(&room, "p", &journal, &definitions(), settings);
+    projector.run_once().await.unwrap();
+    let snapshot = projector.snapshot().await.unwrap().unwrap();
+    let counts = &snapshot.manifest().counts;
+    assert_eq!((counts.folded, counts.duplicates), (3, 1));
+    assert_eq!(canonical_dump(&snapshot, Table::Events).unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn old_manifests_go_with_their_files_and_compaction_keeps_files_few() {
+    let room = Room::new();
+    let journal: Arc<MemoryJournal> = room.journal(Vec::new());
+    let dir = room.dir.path().join("p");
+    let settings = Settings {
+        max_files: 3,
+        keep_manifests: 3,
+        ..settings()
+    };
+    let mut projector = open(&room, "p", &journal, &definitions(), settings);
+    let mut compacted = 0;
+    for (round, chunk) in story(8, 240, 5, true).chunks(12).enumerate() {
+        room.append(&journal, chunk.to_vec());
+        compacted += projector.run_once().await.unwrap().compacted.len();
+        let snapshot = snapshot(&dir);
+        for table in Table::ALL {
+            assert!(snapshot.files(table).len() <= 3, "round {round}: {table}");
+        }
+        assert!(snapshot.manifest().seen.len() <= 3);
+        assert!(
+            manifests(&dir) <= 3 + 2 * 3,
+            "cleaned with every compaction"
+        );
+        assert!(data_files(&dir).len() <= 9 * (Table::ALL.len() + 1));
+    }
+    assert!(compacted > 10);
+    assert_eq!(snapshot(&dir).manifest().counts.records(), 240);
+}
+
+#[tokio::test]
+async fn a_projector_runs_until_it_is_told_to_stop() {
+    let room = Room::new();
+    let journal = room.journal(story(9, 30, 3, false));
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    let dir = room.dir.path().join("p");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running =
+        tokio::spawn(async move { projector.run(async { stopped.await.unwrap_or(()) }).await });
+    room.append(
+        &journal,
+        vec![draft(999, 1, DAY, Traits::new().value("city", "late"))],
+    );
+    let folded = || {
+        let snapshot = Snapshot::latest(&dir).unwrap();
+        snapshot.map_or(0, |snapshot| snapshot.manifest().counts.folded)
+    };
+    while folded() < 31 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[test]
+fn files_have_the_layout_that_is_documented() {
+    let schema = Snapshot::file_schema(Table::Members, &catalog());
+    assert_eq!(schema.field(0).name(), "subject");
+    let columns: Vec<String> = assent_projection::members::partial_columns(&catalog())
+        .into_iter()
+        .map(|column| column.name)
+        .collect();
+    let fields: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
+    assert_eq!(columns, fields);
+}

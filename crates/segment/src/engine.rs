@@ -1,0 +1,116 @@
+//! What every session shares: the stores, the clock, the limits and the cache of subject vectors.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use assent_consent::Timestamp;
+use assent_journal::Journal;
+use assent_permit::Permit;
+use assent_vault::{RandomSource, Vault};
+
+use crate::gate::FileCache;
+
+/// Where the present comes from; only the binary reads the wall clock.
+pub trait Clock: Send + Sync + 'static {
+    /// The present.
+    fn now(&self) -> Timestamp;
+}
+
+impl<F: Fn() -> Timestamp + Send + Sync + 'static> Clock for F {
+    fn now(&self) -> Timestamp {
+        self()
+    }
+}
+
+/// The stores a session reads, and the journal it writes its uses to.
+#[derive(Clone)]
+pub struct Stores {
+    /// The live index of permitted subjects, and the barrier.
+    pub permit: Arc<Permit>,
+    /// Where uses are journalled.
+    pub journal: Arc<dyn Journal>,
+    /// For the identifiers of an export; a query never asks it.
+    pub vault: Arc<dyn Vault>,
+    /// The directory of the projection.
+    pub profiles: PathBuf,
+}
+
+/// What one query may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of operators that hold rows, in bytes. Nothing is ever spilled to disk.
+    pub memory_bytes: usize,
+    /// From opening the plan to the last row.
+    pub timeout: Duration,
+    /// Rows of a result; more is an error, never a silent cut.
+    pub rows: usize,
+    /// How many threads a query may use.
+    pub partitions: usize,
+    /// Runs of subjects held in memory over all files, 8 bytes each.
+    pub cached_runs: usize,
+}
+
+impl Default for Limits {
+    /// 1 GiB, a minute, a million rows, two threads, 64 million runs (512 MiB).
+    fn default() -> Self {
+        Self {
+            memory_bytes: 1 << 30,
+            timeout: Duration::from_secs(60),
+            rows: 1_000_000,
+            partitions: 2,
+            cached_runs: 64 << 20,
+        }
+    }
+}
+
+/// The engine from which sessions are opened.
+pub struct Engine {
+    pub(crate) stores: Stores,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn RandomSource>,
+    pub(crate) limits: Limits,
+    pub(crate) files: Arc<FileCache>,
+}
+
+impl Engine {
+    /// An engine over these stores. `random` makes the ids of use records.
+    #[must_use]
+    pub fn new(
+        stores: Stores,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn RandomSource>,
+        limits: Limits,
+    ) -> Arc<Self> {
+        let files = Arc::new(FileCache::new(limits.cached_runs));
+        Arc::new(Self {
+            stores,
+            clock,
+            random,
+            limits,
+            files,
+        })
+    }
+
+    /// The limits of a query.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The permit index.
+    #[must_use]
+    pub fn permit(&self) -> &Arc<Permit> {
+        &self.stores.permit
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("profiles", &self.stores.profiles)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,194 @@
+//! Why people are there or not: counts for everybody, single people for officers.
+//!
+//! An analyst is told reasons over the whole base, whatever the query: running a predicate on the denied would be the
+//! breach itself, and differences of counts identify people. Verdicts of one person are an officer's, under a legal duty.
+
+use std::collections::BTreeMap;
+
+use assent_consent::{Reason, SubjectId, Timestamp, Use};
+use assent_permit::Explained;
+use assent_programme::Role;
+
+use crate::entitlement::Asked;
+use crate::error::{Error, Result};
+use crate::session::{LawfulSession, officers_only, refused};
+use crate::use_log::Entry;
+
+/// How many members are permitted, and why the others are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseCounts {
+    /// Members that may be used.
+    pub permitted: u64,
+    /// Members that may not, by reason.
+    pub denied: BTreeMap<Reason, u64>,
+}
+
+impl BaseCounts {
+    /// All members that ever decided anything.
+    #[must_use]
+    pub fn base(&self) -> u64 {
+        self.permitted + self.denied.values().sum::<u64>()
+    }
+}
+
+/// The verdict about one subject of a member.
+#[derive(Debug, Clone)]
+pub struct SubjectExplained {
+    /// The subject.
+    pub subject: SubjectId,
+    /// Everything the verdict was made of.
+    pub explained: Explained,
+}
+
+/// The verdicts about a member, subject by subject: grants do not spread over a link.
+#[derive(Debug, Clone)]
+pub struct MemberExplained {
+    /// The member.
+    pub member: SubjectId,
+    /// The use that was asked about.
+    pub declared: Use,
+    /// The instant that was asked about.
+    pub at: Timestamp,
+    /// Its subjects.
+    pub subjects: Vec<SubjectExplained>,
+}
+
+/// What becomes of the base on the way to the rows of a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waterfall {
+    /// All members that ever decided anything.
+    pub base: BaseCounts,
+    /// Rows of the query; predicates saw the permitted only.
+    pub rows: usize,
+}
+
+impl LawfulSession {
+    /// Reason counts over the whole base, for this session's use and time.
+    ///
+    /// # Errors
+    /// As [`LawfulSession::query`].
+    pub async fn base_counts(&self) -> Result<BaseCounts> {
+        let counts = self.counts()?;
+        self.journal(Entry {
+            operation: "explain",
+            outcome: "answered".to_owned(),
+            ..Entry::default()
+        })
+        .await?;
+        Ok(counts)
+    }
+
+    fn counts(&self) -> Result<BaseCounts> {
+        let by_reason = self
+            .engine
+            .stores
+            .permit
+            .reason_counts(&self.answered.declared, self.answered.evaluated_at)
+            .map_err(|error| refused(&error))?;
+        let mut counts = BaseCounts {
+            permitted: 0,
+            denied: BTreeMap::new(),
+        };
+        for (reason, members) in by_reason {
+            match reason {
+                None => counts.permitted += members,
+                Some(reason) => *counts.denied.entry(reason).or_default() += members,
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Why one member is permitted or not for some use, for an officer under a legal-duty purpose.
+    ///
+    /// # Errors
+    /// `Denied` for anybody else; `Invalid` for a purpose that does not exist.
+    pub async fn explain_member(
+        &self,
+        member: SubjectId,
+        about: &Asked,
+        at: Option<Timestamp>,
+    ) -> Result<MemberExplained> {
+        let result = self.explained(member, about, at);
+        self.journal(Entry {
+            operation: "explain",
+            rows: result.is_ok().then_some(1),
+            outcome: match &result {
+                Ok(_) => "answered".to_owned(),
+                Err(error) => format!("failed: {}", error.code()),
+            },
+            ..Entry::default()
+        })
+        .await?;
+        result
+    }
+
+    fn explained(
+        &self,
+        member: SubjectId,
+        about: &Asked,
+        at: Option<Timestamp>,
+    ) -> Result<MemberExplained> {
+        officers_only(self)?;
+        let declared = self.any_use(about)?;
+        let at = at.unwrap_or(self.answered.evaluated_at);
+        let evaluate = |subject| {
+            self.engine
+                .stores
+                .permit
+                .evaluate_subject(subject, &declared, at, None)
+                .map_err(|error| refused(&error))
+        };
+        let first = evaluate(member)?;
+        let subjects = first
+            .component
+            .iter()
+            .map(|subject| {
+                Ok(SubjectExplained {
+                    subject: *subject,
+                    explained: evaluate(*subject)?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(MemberExplained {
+            member: first.member,
+            declared,
+            at,
+            subjects,
+        })
+    }
+
+    /// A use an officer asks about: any purpose of the registry, whoever may use it.
+    fn any_use(&self, about: &Asked) -> Result<Use> {
+        let everyone = assent_programme::Principal {
+            purposes: self
+                .registry()
+                .consent()
+                .purposes()
+                .map(|purpose| purpose.id.clone())
+                .collect(),
+            ..self.principal.clone()
+        };
+        crate::entitlement::check(self.registry(), &everyone, about)
+            .map(|entitled| entitled.declared)
+    }
+
+    /// The waterfall of a query, for officers.
+    ///
+    /// # Errors
+    /// `Denied` for anybody else; otherwise as [`LawfulSession::query`].
+    pub async fn waterfall(&self, sql: &str) -> Result<Waterfall> {
+        if self.principal.role != Role::Officer {
+            return Err(Error::denied(
+                "officer_only",
+                "the waterfall of a query is told to officers only",
+            )
+            .help("reason counts over the base are told to everybody: leave the query out"));
+        }
+        let result = self.rows(sql).await;
+        self.record("explain", Some(sql), None, &result).await?;
+        Ok(Waterfall {
+            base: self.counts()?,
+            rows: result?.rows,
+        })
+    }
+}

@@ -1,0 +1,302 @@
+//! From lawful partial rows to the rows of a table: members combined, ids as text, columns in the order asked for.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions,
+    StringBuilder, new_null_array,
+};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use assent_consent::SubjectId;
+use assent_projection::{Groups, Table, accounts, contacts, subscriptions};
+
+use super::files::damaged;
+use super::input::Input;
+use super::mask::Mask;
+use super::place::Gate;
+use super::read::{Lawful, read};
+use super::retention::within;
+use super::work::{Piece, Work};
+use crate::error::{Error, Result};
+
+/// Reads a part of the work and hands its finished batches on, until `next` returns `false`.
+pub(crate) fn run(
+    gate: &Gate,
+    input: &Input,
+    behind: Option<&Input>,
+    work: &Work,
+    schema: &SchemaRef,
+    mut next: impl FnMut(RecordBatch) -> bool,
+) -> Result<()> {
+    match work {
+        Work::Straight(piece) => read(gate, input, piece, |lawful| {
+            let batch = if input.table == Table::Events {
+                event_rows(gate, input, &lawful, schema)?
+            } else {
+                let groups = straight_groups(gate, &lawful)?;
+                merged(gate, input, &[lawful.batch], &groups, schema)?
+            };
+            Ok(batch.num_rows() == 0 || next(batch))
+        }),
+        Work::Gathered(pieces) => {
+            let (batches, groups) = gather(gate, input, pieces)?;
+            let batch = merged(gate, input, &batches, &groups, schema)?;
+            if batch.num_rows() > 0 {
+                next(batch);
+            }
+            Ok(())
+        }
+        Work::Accounts { accounts, contacts } => {
+            let behind = behind.ok_or_else(|| {
+                Error::internal("accounts", "accounts were read without their contacts")
+            })?;
+            let batch = account_rows(gate, input, accounts, behind, contacts, schema)?;
+            if batch.num_rows() > 0 {
+                next(batch);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn unfinished(error: &assent_projection::Error) -> Error {
+    tracing::error!(%error, "partial rows could not be merged");
+    damaged("its rows do not merge")
+}
+
+/// Every subject of the batch by itself.
+fn straight_groups(gate: &Gate, lawful: &Lawful) -> Result<Groups> {
+    let mut rows = Vec::with_capacity(lawful.batch.num_rows());
+    let mut members = Vec::with_capacity(lawful.spans.len());
+    for (number, span) in &lawful.spans {
+        let group = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        rows.extend(std::iter::repeat_n(group, span.len()));
+        members.push(member(gate, *number)?);
+    }
+    Groups::new(vec![rows], members).map_err(|error| unfinished(&error))
+}
+
+/// Every member with all its lawful rows.
+fn gather(gate: &Gate, input: &Input, pieces: &[Piece]) -> Result<(Vec<RecordBatch>, Groups)> {
+    let mut batches = Vec::new();
+    let mut rows: Vec<Vec<u32>> = Vec::new();
+    let mut members: Vec<SubjectId> = Vec::new();
+    let mut groups: HashMap<u32, u32> = HashMap::new();
+    for piece in pieces {
+        read(gate, input, piece, |lawful| {
+            let mut of = Vec::with_capacity(lawful.batch.num_rows());
+            for (number, span) in &lawful.spans {
+                let key = gate.standing.member_number(*number);
+                let group = match groups.get(&key) {
+                    Some(group) => *group,
+                    None => {
+                        let group = u32::try_from(members.len()).unwrap_or(u32::MAX);
+                        members.push(member(gate, *number)?);
+                        groups.insert(key, group);
+                        group
+                    }
+                };
+                of.extend(std::iter::repeat_n(group, span.len()));
+            }
+            rows.push(of);
+            batches.push(lawful.batch);
+            Ok(true)
+        })?;
+    }
+    let groups = Groups::new(rows, members).map_err(|error| unfinished(&error))?;
+    Ok((batches, groups))
+}
+
+fn member(gate: &Gate, number: u32) -> Result<SubjectId> {
+    gate.standing
+        .member_of(number)
+        .ok_or_else(|| Error::internal("member", "a permitted subject has no member"))
+}
+
+fn merged(
+    gate: &Gate,
+    input: &Input,
+    batches: &[RecordBatch],
+    groups: &Groups,
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let at = gate.standing.evaluated_at();
+    let batch = match input.table {
+        Table::Members => input
+            .finisher
+            .as_ref()
+            .ok_or_else(|| Error::internal("members", "members were read without a finisher"))?
+            .finish(batches, groups),
+        Table::Contacts => contacts(batches, groups, at),
+        Table::Subscriptions => subscriptions(batches, groups, at),
+        Table::Accounts => accounts(batches, groups, at),
+        Table::Events => return Err(Error::internal("events", "events are not merged")),
+    }
+    .map_err(|error| unfinished(&error))?;
+    let batch = if input.table == Table::Contacts {
+        filter_record_batch(&batch, &belonging(&batch)?)
+            .map_err(|_| damaged("its rows do not merge"))?
+    } else {
+        batch
+    };
+    output(&batch, schema)
+}
+
+/// Contacts that are known to belong to their account: not those who left, nor those of whom it is not told (I5).
+fn belonging(contacts: &RecordBatch) -> Result<BooleanArray> {
+    let left = contacts
+        .column_by_name("left")
+        .and_then(|left| left.as_boolean_opt())
+        .ok_or_else(|| damaged("contacts do not say who left"))?;
+    Ok(left.iter().map(|left| Some(left == Some(false))).collect())
+}
+
+/// Events, one row each, without those that are too old or were still to come.
+fn event_rows(
+    gate: &Gate,
+    input: &Input,
+    lawful: &Lawful,
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let mut ids = StringBuilder::with_capacity(lawful.batch.num_rows(), 0);
+    if schema.field_with_name("member_id").is_ok() {
+        let mut text = String::with_capacity(32);
+        for (number, span) in &lawful.spans {
+            text.clear();
+            let _infallible = write!(text, "{}", member(gate, *number)?);
+            for _row in span.clone() {
+                ids.append_value(&text);
+            }
+        }
+    }
+    let members: ArrayRef = Arc::new(ids.finish());
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        columns.push(if field.name() == "member_id" {
+            Arc::clone(&members)
+        } else {
+            present(&lawful.batch, field.name(), schema)?
+        });
+    }
+    let batch = assemble(schema, columns, lawful.batch.num_rows())?;
+    let Some((first, last)) = input.rows_within else {
+        return Ok(batch);
+    };
+    let times = lawful
+        .batch
+        .column_by_name("event_time")
+        .ok_or_else(|| damaged("events have no time"))?;
+    match within(times, first, last)? {
+        Mask::Keep => Ok(batch),
+        Mask::Null => Ok(RecordBatch::new_empty(Arc::clone(schema))),
+        Mask::Mixed(kept) => {
+            filter_record_batch(&batch, &kept).map_err(|_| damaged("its rows cannot be filtered"))
+        }
+    }
+}
+
+/// Accounts with at least one permitted contact; how many there are is told from `k` upwards only.
+fn account_rows(
+    gate: &Gate,
+    input: &Input,
+    account_pieces: &[Piece],
+    behind: &Input,
+    contact_pieces: &[Piece],
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let at = gate.standing.evaluated_at();
+    let (batches, groups) = gather(gate, behind, contact_pieces)?;
+    let people = contacts(&batches, &groups, at).map_err(|error| unfinished(&error))?;
+    let belong = belonging(&people)?;
+    let mut counts: HashMap<String, i64> = HashMap::new();
+    let names = texts(&people, "account")?;
+    for row in (0..people.num_rows()).filter(|row| belong.value(*row)) {
+        *counts.entry(names.value(row).to_owned()).or_default() += 1;
+    }
+    let (batches, groups) = gather(gate, input, account_pieces)?;
+    let all = accounts(&batches, &groups, at).map_err(|error| unfinished(&error))?;
+    let shown: BooleanArray = texts(&all, "account")?
+        .iter()
+        .map(|name| Some(name.is_some_and(|name| counts.contains_key(name))))
+        .collect();
+    let all =
+        filter_record_batch(&all, &shown).map_err(|_| damaged("its rows cannot be filtered"))?;
+    let k = i64::from(gate.registry.settings().k);
+    let sizes: Int64Array = texts(&all, "account")?
+        .iter()
+        .map(|name| {
+            counts
+                .get(name.unwrap_or_default())
+                .copied()
+                .filter(|count| *count >= k)
+        })
+        .collect();
+    let sizes: ArrayRef = Arc::new(sizes);
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        columns.push(if field.name() == "contacts" {
+            Arc::clone(&sizes)
+        } else {
+            present(&all, field.name(), schema)?
+        });
+    }
+    assemble(schema, columns, all.num_rows())
+}
+
+fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a arrow::array::StringArray> {
+    batch
+        .column_by_name(name)
+        .and_then(|column| column.as_string_opt::<i32>())
+        .ok_or_else(|| damaged("a key is no text"))
+}
+
+/// The columns of `schema`, in its order, from a finished batch.
+fn output(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| present(batch, field.name(), schema))
+        .collect::<Result<Vec<_>>>()?;
+    assemble(schema, columns, batch.num_rows())
+}
+
+/// A column by its public name; ids become text. A trait that was not folded yet is null.
+fn present(batch: &RecordBatch, name: &str, schema: &SchemaRef) -> Result<ArrayRef> {
+    let on_disk = match name {
+        "member_id" => "member",
+        "account_id" => "account",
+        "subscription_id" => "subscription",
+        other => other,
+    };
+    let wanted = schema
+        .field_with_name(name)
+        .map_err(|_| Error::internal("column", "a column is not in its schema"))?
+        .data_type();
+    let Some(column) = batch.column_by_name(on_disk) else {
+        return Ok(new_null_array(wanted, batch.num_rows()));
+    };
+    let column = match column.as_fixed_size_binary_opt() {
+        Some(ids) => {
+            let mut text = StringBuilder::with_capacity(ids.len(), ids.len() * 32);
+            for id in ids.iter() {
+                text.append_option(id.map(crate::use_log::hex));
+            }
+            Arc::new(text.finish())
+        }
+        None => Arc::clone(column),
+    };
+    if column.data_type() == wanted {
+        Ok(column)
+    } else {
+        Err(damaged("a column has another type than it should"))
+    }
+}
+
+fn assemble(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|_| damaged("its columns do not fit together"))
+}

@@ -1,0 +1,53 @@
+//! The place a gate stands at: without it, no table can be made.
+
+use std::fmt;
+use std::sync::Arc;
+
+use assent_consent::Use;
+use assent_journal::Checkpoint;
+use assent_projection::Snapshot;
+
+use super::files::FileCache;
+use super::retention::Retention;
+use super::standing::Standing;
+use assent_programme::RegistryState;
+
+/// Everything that decides what passes, fixed when the session is opened.
+pub(crate) struct Gate {
+    /// What the session declared.
+    pub(crate) declared: Use,
+    /// Who is lawful.
+    pub(crate) standing: Standing,
+    /// The profile files; `None` when nothing was projected yet.
+    pub(crate) snapshot: Option<Snapshot>,
+    /// How far the consent and registry topics were applied.
+    pub(crate) position: Checkpoint,
+    /// The definitions in force.
+    pub(crate) registry: Arc<RegistryState>,
+    /// How long what may be kept.
+    pub(crate) retention: Retention,
+    /// Which rows of which file belong to whom.
+    pub(crate) files: Arc<FileCache>,
+    /// Over how many threads a table is read.
+    pub(crate) partitions: usize,
+}
+
+impl Gate {
+    /// The number of the manifest; 0 before the first.
+    pub(crate) fn manifest(&self) -> u64 {
+        self.snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.manifest().number)
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("manifest", &self.manifest())
+            .field("use", &self.declared)
+            .field("position", &self.position)
+            .field("evaluated_at", &self.standing.evaluated_at())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,200 @@
+//! The reading itself: selected rows in, masked and cut batches out. Nothing denied passes this file.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+};
+use arrow::datatypes::{Field, Schema};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::files::damaged;
+use super::input::{Access, Cut, Input, InputColumn};
+use super::mask::Mask;
+use super::place::Gate;
+use super::retention::{buckets, since};
+use super::selection::Walk;
+use super::standing::Cover;
+use super::work::Piece;
+use crate::error::{Error, Result};
+
+/// Rows per batch.
+const BATCH_ROWS: usize = 8_192;
+
+/// Lawful rows, with the subject of each.
+#[derive(Debug)]
+pub(crate) struct Lawful {
+    pub(crate) batch: RecordBatch,
+    /// Subjects by number, each with its rows.
+    pub(crate) spans: Vec<(u32, Range<usize>)>,
+}
+
+/// Reads the selected rows of a piece and hands them on batch by batch, until `next` says stop by returning `false`.
+pub(crate) fn read(
+    gate: &Gate,
+    input: &Input,
+    piece: &Piece,
+    mut next: impl FnMut(Lawful) -> Result<bool>,
+) -> Result<()> {
+    let mut walk = Walk::new(&piece.selection.picks);
+    for batch in open(input, piece)? {
+        let batch = batch.map_err(|error| {
+            tracing::error!(%error, "a profile file could not be read");
+            damaged("its pages do not read")
+        })?;
+        let spans = walk.next(batch.num_rows()).ok_or_else(misaligned)?;
+        let batch = vet(gate, input, &batch, &spans)?;
+        if !next(Lawful { batch, spans })? {
+            return Ok(());
+        }
+    }
+    if walk.is_finished() {
+        Ok(())
+    } else {
+        Err(misaligned())
+    }
+}
+
+/// The reader returned other rows than were selected: whose they are is unknown, so none may pass.
+fn misaligned() -> Error {
+    Error::internal(
+        "selection",
+        "a profile file returned other rows than were asked for",
+    )
+}
+
+fn open(input: &Input, piece: &Piece) -> Result<ParquetRecordBatchReader> {
+    let metadata = piece.file.metadata.clone();
+    let mut roots = Vec::new();
+    for column in input.columns.iter().filter(|column| is_read(column)) {
+        let Ok(root) = metadata.schema().index_of(&column.name) else {
+            continue;
+        };
+        if !metadata
+            .schema()
+            .field(root)
+            .data_type()
+            .equals_datatype(&column.data_type)
+        {
+            return Err(damaged("a column has another type than it should"));
+        }
+        roots.push(root);
+    }
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
+    ParquetRecordBatchReaderBuilder::new_with_metadata(piece.file.open()?, metadata)
+        .with_row_groups(vec![piece.group])
+        .with_projection(mask)
+        .with_row_selection(piece.selection.to_parquet())
+        .with_batch_size(BATCH_ROWS)
+        .build()
+        .map_err(|error| {
+            tracing::error!(%error, "a profile file could not be read");
+            damaged("it does not read as Parquet")
+        })
+}
+
+fn is_read(column: &InputColumn) -> bool {
+    match column.access {
+        Access::Row | Access::Covered(_) | Access::Properties(_) => true,
+        Access::Nobody => false,
+    }
+}
+
+/// Masks what is not covered and cuts what is too old, column by column.
+fn vet(
+    gate: &Gate,
+    input: &Input,
+    batch: &RecordBatch,
+    spans: &[(u32, Range<usize>)],
+) -> Result<RecordBatch> {
+    let mut fields = Vec::with_capacity(input.columns.len());
+    let mut columns = Vec::with_capacity(input.columns.len());
+    for column in &input.columns {
+        fields.push(Field::new(&column.name, column.data_type.clone(), true));
+        columns.push(match batch.column_by_name(&column.name) {
+            Some(cells) if is_read(column) => {
+                let cells = cover(gate, &column.access, cells, spans)?;
+                cut(&column.cut, &cells, batch)?
+            }
+            // Not read, or not yet there when the file was written.
+            Some(_) | None => new_null_array(&column.data_type, batch.num_rows()),
+        });
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+        .map_err(|_| damaged("its columns do not fit together"))
+}
+
+fn cover(
+    gate: &Gate,
+    access: &Access,
+    cells: &ArrayRef,
+    spans: &[(u32, Range<usize>)],
+) -> Result<ArrayRef> {
+    match access {
+        Access::Row => Ok(Arc::clone(cells)),
+        Access::Nobody => Ok(new_null_array(cells.data_type(), cells.len())),
+        Access::Covered(cover) => Mask::of(spans, |number| gate.standing.covers(cover, number))
+            .apply(cells)
+            .map_err(|_| damaged("a column cannot be masked")),
+        Access::Properties(properties) => objects(gate, properties, cells, spans),
+    }
+}
+
+fn cut(cut: &Cut, cells: &ArrayRef, batch: &RecordBatch) -> Result<ArrayRef> {
+    match cut {
+        Cut::Nothing => Ok(Arc::clone(cells)),
+        Cut::Before { at, start } => {
+            let times = batch
+                .column_by_name(at)
+                .ok_or_else(|| damaged("a value has no time"))?;
+            since(times, *start)?
+                .apply(cells)
+                .map_err(|_| damaged("a column cannot be masked"))
+        }
+        Cut::Days(first) => buckets(cells, *first),
+    }
+}
+
+/// JSON objects with only those properties of which every category is covered.
+fn objects(
+    gate: &Gate,
+    properties: &[(String, Vec<Cover>)],
+    cells: &ArrayRef,
+    spans: &[(u32, Range<usize>)],
+) -> Result<ArrayRef> {
+    let texts = cells
+        .as_string_opt::<i32>()
+        .ok_or_else(|| damaged("properties are no text"))?;
+    let mut kept: Vec<Option<String>> = Vec::with_capacity(texts.len());
+    for (number, rows) in spans {
+        let allowed: Vec<&str> = properties
+            .iter()
+            .filter(|(_, covers)| {
+                covers
+                    .iter()
+                    .all(|cover| gate.standing.covers(cover, *number))
+            })
+            .map(|(name, _)| name.as_str())
+            .collect();
+        kept.extend(rows.clone().map(|row| {
+            (!texts.is_null(row))
+                .then(|| only(texts.value(row), &allowed))
+                .flatten()
+        }));
+    }
+    Ok(Arc::new(StringArray::from(kept)))
+}
+
+/// The object with the allowed properties; `None` when none is left or it is no object.
+fn only(text: &str, allowed: &[&str]) -> Option<String> {
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+    object.retain(|name, _| allowed.contains(&name.as_str()));
+    if object.is_empty() {
+        None
+    } else {
+        serde_json::to_string(&object).ok()
+    }
+}

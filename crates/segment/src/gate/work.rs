@@ -1,0 +1,248 @@
+//! What is to be read for one table: pieces of files, cut so that each member is finished in one place.
+//!
+//! Events are read piece by piece. The other tables hold partial rows that must be merged per member. Most members have
+//! their rows in one place of one file (a single subject, freshly compacted); those are read straight through. The rest,
+//! with several subjects or rows in several files, are gathered in chunks of whole members. Which case a member is in
+//! depends on the permitted rows only.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use assent_projection::Table;
+
+use super::columns::Shape;
+use super::files::ProfileFile;
+use super::place::Gate;
+use super::selection::{Run, Selection, UNKNOWN, select};
+use super::standing::Cover;
+use crate::error::Result;
+
+/// Permitted rows that a gathered chunk aims at.
+const CHUNK_ROWS: usize = 32_768;
+
+/// Selected rows of one row group.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub(crate) file: Arc<ProfileFile>,
+    pub(crate) group: usize,
+    pub(crate) selection: Selection,
+}
+
+/// A part of a table that is read and finished on its own.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    /// Rows that need no merging across batches.
+    Straight(Piece),
+    /// All partial rows of some members.
+    Gathered(Vec<Piece>),
+    /// The accounts, and the contacts that decide which of them are shown.
+    Accounts {
+        accounts: Vec<Piece>,
+        contacts: Vec<Piece>,
+    },
+}
+
+impl Work {
+    fn rows(&self) -> usize {
+        let sum = |pieces: &[Piece]| pieces.iter().map(|piece| piece.selection.rows).sum();
+        match self {
+            Self::Straight(piece) => piece.selection.rows,
+            Self::Gathered(pieces) => sum(pieces),
+            Self::Accounts { accounts, contacts } => {
+                let (accounts, contacts): (usize, usize) = (sum(accounts), sum(contacts));
+                accounts + contacts
+            }
+        }
+    }
+}
+
+/// A file with the numbers its subjects have now.
+struct Numbered {
+    file: Arc<ProfileFile>,
+    /// Set only when a subject was given a number since the file was first read.
+    renumbered: Option<Vec<Run>>,
+}
+
+impl Numbered {
+    fn runs(&self) -> Cow<'_, [Run]> {
+        Cow::Borrowed(self.renumbered.as_deref().unwrap_or(&self.file.runs))
+    }
+}
+
+/// Plans the reading of a table, one list of work per partition, balanced by permitted rows. Blocks on disk.
+pub(crate) fn plan(gate: &Gate, shape: &Shape) -> Result<Vec<Vec<Work>>> {
+    let lawful = Lawful::of(gate, shape);
+    let work = match shape.table {
+        Table::Events => all(&numbered(gate, Table::Events)?, &lawful)
+            .into_iter()
+            .map(Work::Straight)
+            .collect(),
+        Table::Members | Table::Contacts | Table::Subscriptions => {
+            by_member(gate, &numbered(gate, shape.table)?, &lawful)
+        }
+        Table::Accounts => vec![Work::Accounts {
+            accounts: all(&numbered(gate, Table::Accounts)?, &lawful),
+            contacts: all(&numbered(gate, Table::Contacts)?, &lawful),
+        }],
+    };
+    Ok(balance(work, gate.partitions))
+}
+
+/// Who has rows in a table: permitted, and covered for what the rows themselves say.
+struct Lawful<'a> {
+    gate: &'a Gate,
+    row: Option<Cover>,
+}
+
+impl<'a> Lawful<'a> {
+    fn of(gate: &'a Gate, shape: &Shape) -> Self {
+        Self {
+            gate,
+            row: shape
+                .row
+                .as_ref()
+                .map(|category| gate.standing.cover(category)),
+        }
+    }
+
+    fn holds(&self, run: Run) -> bool {
+        run.number != UNKNOWN
+            && self.gate.standing.is_lawful(run.number)
+            && self
+                .row
+                .as_ref()
+                .is_none_or(|cover| self.gate.standing.covers(cover, run.number))
+    }
+}
+
+fn numbered(gate: &Gate, table: Table) -> Result<Vec<Numbered>> {
+    let Some(snapshot) = &gate.snapshot else {
+        return Ok(Vec::new());
+    };
+    snapshot
+        .files(table)
+        .iter()
+        .map(|data| {
+            let file = gate.files.get(&snapshot.path(data), data.rows, |subject| {
+                gate.standing.number_of(subject)
+            })?;
+            let known: Vec<(usize, u32)> = file
+                .unknown
+                .iter()
+                .filter_map(|(run, subject)| Some((*run, gate.standing.number_of(subject)?)))
+                .collect();
+            let renumbered = (!known.is_empty()).then(|| {
+                let mut runs = file.runs.clone();
+                for (run, number) in known {
+                    runs[run].number = number;
+                }
+                runs
+            });
+            Ok(Numbered { file, renumbered })
+        })
+        .collect()
+}
+
+/// Every lawful row, piece by piece.
+fn all(files: &[Numbered], lawful: &Lawful<'_>) -> Vec<Piece> {
+    files
+        .iter()
+        .flat_map(|numbered| pieces(numbered, |run| lawful.holds(run)))
+        .collect()
+}
+
+fn pieces(numbered: &Numbered, chosen: impl Fn(Run) -> bool) -> Vec<Piece> {
+    select(&numbered.runs(), &numbered.file.groups, |_, run| {
+        chosen(run)
+    })
+    .into_iter()
+    .enumerate()
+    .filter(|(_, selection)| selection.rows > 0)
+    .map(|(group, selection)| Piece {
+        file: Arc::clone(&numbered.file),
+        group,
+        selection,
+    })
+    .collect()
+}
+
+fn by_member(gate: &Gate, files: &[Numbered], lawful: &Lawful<'_>) -> Vec<Work> {
+    let members = Occurrences::count(gate, files, lawful);
+    let mut work: Vec<Work> = files
+        .iter()
+        .flat_map(|numbered| {
+            pieces(numbered, |run| {
+                lawful.holds(run) && members.of(gate.standing.member_number(run.number)) == 1
+            })
+        })
+        .map(Work::Straight)
+        .collect();
+    let chunks = members.gathered_rows.div_ceil(CHUNK_ROWS);
+    for chunk in 0..chunks {
+        let gathered: Vec<Piece> = files
+            .iter()
+            .flat_map(|numbered| {
+                pieces(numbered, |run| {
+                    let member = gate.standing.member_number(run.number);
+                    member as usize % chunks == chunk && lawful.holds(run) && members.of(member) > 1
+                })
+            })
+            .collect();
+        if !gathered.is_empty() {
+            work.push(Work::Gathered(gathered));
+        }
+    }
+    work
+}
+
+/// In how many runs the lawful rows of each member lie, up to 255.
+struct Occurrences {
+    counts: Vec<u8>,
+    gathered_rows: usize,
+}
+
+impl Occurrences {
+    fn count(gate: &Gate, files: &[Numbered], lawful: &Lawful<'_>) -> Self {
+        let mut counts: Vec<u8> = vec![0; gate.standing.set().len()];
+        let mut each = |count: &mut dyn FnMut(&mut u8, Run)| {
+            for numbered in files {
+                for run in numbered.runs().iter().filter(|run| lawful.holds(**run)) {
+                    let member = gate.standing.member_number(run.number) as usize;
+                    if member >= counts.len() {
+                        counts.resize(member + 1, 0);
+                    }
+                    count(&mut counts[member], *run);
+                }
+            }
+        };
+        each(&mut |count, _| *count = count.saturating_add(1));
+        let mut gathered_rows = 0;
+        each(&mut |count, run| {
+            if *count > 1 {
+                gathered_rows += run.rows as usize;
+            }
+        });
+        Self {
+            counts,
+            gathered_rows,
+        }
+    }
+
+    fn of(&self, member: u32) -> u8 {
+        self.counts.get(member as usize).copied().unwrap_or(0)
+    }
+}
+
+/// Gives the largest work first to the partition that has the least.
+fn balance(mut work: Vec<Work>, partitions: usize) -> Vec<Vec<Work>> {
+    work.sort_by_key(|work| std::cmp::Reverse(work.rows()));
+    let mut lists: Vec<(usize, Vec<Work>)> = Vec::new();
+    lists.resize_with(partitions.max(1).min(work.len().max(1)), Default::default);
+    for item in work {
+        if let Some(least) = lists.iter_mut().min_by_key(|(rows, _)| *rows) {
+            least.0 += item.rows();
+            least.1.push(item);
+        }
+    }
+    lists.into_iter().map(|(_, list)| list).collect()
+}

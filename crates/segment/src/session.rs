@@ -1,0 +1,424 @@
+//! The lawful session: one principal, one purpose, one place and one instant.
+//!
+//! What a session stands on is fixed when it is opened and never changes: to see a later withdrawal or a later profile,
+//! open another session. Sessions are cheap.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use assent_consent::{Purpose, Timestamp, Use};
+use assent_journal::Checkpoint;
+use assent_permit::{ErrorKind as PermitKind, PermitSet};
+use assent_programme::{Principal, RegistryState, Role};
+use assent_projection::{ErrorKind as ProjectionKind, Snapshot};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
+
+use crate::engine::Engine;
+use crate::entitlement::{self, Asked, Entitled};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Format, encode};
+use crate::gate::{self, ColumnDoc, Gate, LawfulCatalogs, Retention, Standing};
+use crate::sql::{faults, plan, state, statement};
+use crate::use_log::{self, Entry, User};
+
+/// What an answer rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// What was declared.
+    pub declared: Use,
+    /// The instant at which windows, expiry and verdicts were evaluated.
+    pub evaluated_at: Timestamp,
+    /// Whether that instant was asked for, rather than the present.
+    pub looking_back: bool,
+    /// How far the consent and registry topics were applied.
+    pub position: Checkpoint,
+    /// The manifest of the profiles; 0 before the first.
+    pub manifest: u64,
+    /// How far the profile and behaviour topics were folded into it.
+    pub projected: Checkpoint,
+}
+
+impl Answered {
+    /// The place as JSON, as it stands in the use log and in export manifests.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "evaluated_at": self.evaluated_at,
+            "position": positions(&self.position),
+            "manifest": self.manifest,
+            "projected": positions(&self.projected),
+        })
+    }
+}
+
+fn positions(checkpoint: &Checkpoint) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let mut topics: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for (topic, partition, next) in checkpoint.iter() {
+        topics
+            .entry(topic.as_str().to_owned())
+            .or_default()
+            .insert(partition.to_string(), next);
+    }
+    topics
+}
+
+/// The rows of a query, and what they rest on.
+#[derive(Debug, Clone)]
+pub struct QueryResult {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+    /// How many rows.
+    pub rows: usize,
+    /// What they rest on.
+    pub answered: Answered,
+}
+
+impl QueryResult {
+    /// The rows as bytes.
+    ///
+    /// # Errors
+    /// As [`encode`].
+    pub fn encode(&self, format: Format) -> Result<Vec<u8>> {
+        encode(format, &self.schema, &self.batches)
+    }
+}
+
+/// A session of one principal for one purpose.
+pub struct LawfulSession {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) principal: Principal,
+    pub(crate) purpose: Purpose,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) answered: Answered,
+    catalogs: LawfulCatalogs,
+    state: SessionState,
+}
+
+impl std::fmt::Debug for LawfulSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LawfulSession")
+            .field("principal", &self.principal.name)
+            .field("answered", &self.answered)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LawfulSession {
+    /// Opens a session: checks the entitlement, runs the barrier and fixes what the session stands on. It waits for
+    /// consent and definitions (I2), not for the projection.
+    ///
+    /// `as_of` looks back: rows are those that were lawful then, are lawful now and were not erased.
+    ///
+    /// # Errors
+    /// `Invalid` and `Denied` list the purposes allowed. `Unavailable` when the barrier was refused: nothing can be
+    /// lawful then. `Corrupt` when the journal or the profiles do not read.
+    pub async fn open(
+        engine: &Arc<Engine>,
+        principal: &Principal,
+        asked: &Asked,
+        as_of: Option<Timestamp>,
+    ) -> Result<Self> {
+        let permit = &engine.stores.permit;
+        let position = permit.barrier().await.map_err(|error| refused(&error))?;
+        let registry = permit.registry();
+        let principal = current(&registry, principal);
+        let Entitled { declared, purpose } = entitlement::check(&registry, &principal, asked)?;
+        let standing = stand(engine, &declared, as_of)?;
+        let snapshot = latest(engine).await?;
+        let evaluated_at = standing.evaluated_at();
+        let calendar = registry.settings().calendar;
+        let answered = Answered {
+            declared: declared.clone(),
+            evaluated_at,
+            looking_back: as_of.is_some(),
+            position: position.join(&standing.set().position),
+            manifest: snapshot.as_ref().map_or(0, |s| s.manifest().number),
+            projected: snapshot
+                .as_ref()
+                .map_or_else(Checkpoint::new, |s| s.manifest().checkpoint.clone()),
+        };
+        let shapes = gate::visible(&registry, &purpose.categories);
+        let gate = Arc::new(Gate {
+            declared,
+            snapshot,
+            position: answered.position.clone(),
+            retention: Retention::of(&purpose, calendar, standing.present()),
+            standing,
+            registry,
+            files: Arc::clone(&engine.files),
+            partitions: engine.limits.partitions,
+        });
+        let catalogs = LawfulCatalogs::new(&gate, shapes);
+        let state = state::build(
+            Arc::new(catalogs.clone()),
+            &engine.limits,
+            evaluated_at,
+            calendar,
+        )?;
+        Ok(Self {
+            engine: Arc::clone(engine),
+            principal,
+            purpose,
+            gate,
+            answered,
+            catalogs,
+            state,
+        })
+    }
+
+    /// What every answer of this session rests on.
+    #[must_use]
+    pub fn answered(&self) -> &Answered {
+        &self.answered
+    }
+
+    /// The purpose, as it is defined at the session's place.
+    #[must_use]
+    pub fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+
+    /// The principal, as it is defined at the session's place.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The definitions in force.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<RegistryState> {
+        &self.gate.registry
+    }
+
+    /// The columns that this session can see.
+    #[must_use]
+    pub fn columns(&self) -> Vec<ColumnDoc> {
+        gate::column_docs(&self.gate.registry)
+            .into_iter()
+            .filter(|column| self.catalogs.has(column.table, &column.name))
+            .collect()
+    }
+
+    /// Answers a query. The use is journalled before anything leaves.
+    ///
+    /// # Errors
+    /// `Invalid` for what is not a lawful query, with the place and what is allowed; `Exhausted` at a limit;
+    /// `Unavailable` when the use cannot be journalled. No text holds a value (I1).
+    pub async fn query(&self, sql: &str) -> Result<QueryResult> {
+        let operation = if self.answered.looking_back {
+            "as_of"
+        } else {
+            "query"
+        };
+        let result = self.rows(sql).await;
+        self.record(operation, Some(sql), None, &result).await?;
+        result
+    }
+
+    /// Answers without journalling; every caller journals before it lets anything out.
+    pub(crate) async fn rows(&self, sql: &str) -> Result<QueryResult> {
+        let plan = self.plan(sql).await?;
+        let limit = self.engine.limits.timeout;
+        match tokio::time::timeout(limit, self.execute(plan)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(
+                ErrorKind::Exhausted,
+                "timeout",
+                format!("the query took longer than {} s", limit.as_secs_f64()),
+            )
+            .help("narrow it, or aggregate earlier")),
+        }
+    }
+
+    /// Text to vetted, optimised plan. No row has been read so far.
+    async fn plan(&self, sql: &str) -> Result<LogicalPlan> {
+        logical(&self.state, &self.catalogs, sql).await
+    }
+
+    async fn execute(&self, plan: LogicalPlan) -> Result<QueryResult> {
+        let physical: Arc<dyn ExecutionPlan> = self
+            .state
+            .query_planner()
+            .create_physical_plan(&plan, &self.state)
+            .await
+            .map_err(|error| faults::of_execution(&error))?;
+        let schema = physical.schema();
+        let mut stream = execute_stream(physical, self.state.task_ctx())
+            .map_err(|error| faults::of_execution(&error))?;
+        let (mut rows, mut batches) = (0, Vec::new());
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(|error| faults::of_execution(&error))?;
+            rows += batch.num_rows();
+            if rows > self.engine.limits.rows {
+                return Err(Error::new(
+                    ErrorKind::Exhausted,
+                    "row_limit",
+                    format!("the result has more than {} rows", self.engine.limits.rows),
+                )
+                .help("add a LIMIT or aggregate; exports are made with `assent segment export`"));
+            }
+            if batch.num_rows() > 0 {
+                batches.push(batch);
+            }
+        }
+        Ok(QueryResult {
+            schema,
+            batches,
+            rows,
+            answered: self.answered.clone(),
+        })
+    }
+
+    /// Journals what is about to leave, be it rows or an error.
+    pub(crate) async fn record(
+        &self,
+        operation: &'static str,
+        sql: Option<&str>,
+        segment: Option<(String, u32)>,
+        result: &Result<QueryResult>,
+    ) -> Result<()> {
+        let (rows, outcome) = match result {
+            Ok(result) => (Some(result.rows), "answered".to_owned()),
+            Err(error) => (None, format!("failed: {}", error.code())),
+        };
+        self.journal(Entry {
+            operation,
+            sql: sql.map(str::to_owned),
+            segment,
+            rows,
+            outcome,
+        })
+        .await
+    }
+
+    pub(crate) async fn journal(&self, entry: Entry) -> Result<()> {
+        let user = User {
+            principal: self.principal.name.clone(),
+            declared: self.answered.declared.clone(),
+            basis: self.purpose.basis,
+            position: self.answered.to_json().to_string(),
+            as_of: self
+                .answered
+                .looking_back
+                .then_some(self.answered.evaluated_at),
+        };
+        use_log::journal(&self.engine, &user, entry).await
+    }
+}
+
+/// Text to vetted, optimised plan over a catalog.
+pub(crate) async fn logical(
+    state: &SessionState,
+    catalogs: &LawfulCatalogs,
+    sql: &str,
+) -> Result<LogicalPlan> {
+    let statement = statement::parse_query(sql)?;
+    let planned = state
+        .statement_to_plan(statement)
+        .await
+        .map_err(|error| faults::of_planning(&error, &catalogs.described()))?;
+    plan::judge(&planned)?;
+    state
+        .optimize(&planned)
+        .map_err(|error| faults::of_planning(&error, &catalogs.described()))
+}
+
+/// The principal as it is defined now: it may have been revoked since the caller looked it up. One that is not in the
+/// registry (the operating system's user, where the binary runs for itself) is taken as given.
+fn current(registry: &RegistryState, principal: &Principal) -> Principal {
+    registry
+        .principal(&principal.name)
+        .cloned()
+        .unwrap_or_else(|| principal.clone())
+}
+
+fn stand(engine: &Engine, declared: &Use, as_of: Option<Timestamp>) -> Result<Standing> {
+    let permit = &engine.stores.permit;
+    let live: Arc<PermitSet> = permit
+        .permitted_live(declared, engine.clock.now())
+        .map_err(|error| refused(&error))?;
+    let Some(at) = as_of else {
+        return Ok(Standing::live(live));
+    };
+    if at > live.at {
+        return Err(
+            Error::invalid("as_of_future", "the evaluation time lies in the future")
+                .help("a session looks at the present or back"),
+        );
+    }
+    let then = permit
+        .permitted(declared, at)
+        .map_err(|error| refused(&error))?;
+    Ok(Standing::as_of(then, live))
+}
+
+/// A permit index that does not answer: nothing is lawful then.
+pub(crate) fn refused(error: &assent_permit::Error) -> Error {
+    tracing::warn!(kind = %error.kind(), "the permit index refused");
+    match error.kind() {
+        PermitKind::Invalid => Error::invalid("permit", "the permit index cannot answer that"),
+        PermitKind::NotFound => Error::new(
+            ErrorKind::NotFound,
+            "permit",
+            "the permit index does not know that",
+        ),
+        PermitKind::Unavailable => Error::unavailable(
+            "barrier",
+            "it cannot be told now who is lawful, so nothing is answered",
+        )
+        .help("try again; if it persists, run `assent doctor`"),
+        PermitKind::Corrupt => Error::corrupt(
+            "consent_log",
+            "a record of the consent log cannot be attributed, so nothing is answered",
+        )
+        .help("run `assent doctor`"),
+        PermitKind::Internal => Error::internal("permit", "the permit index failed"),
+    }
+}
+
+async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
+    let directory = engine.stores.profiles.clone();
+    let read = tokio::task::spawn_blocking(move || Snapshot::latest(&directory)).await;
+    match read {
+        Ok(Ok(snapshot)) => Ok(snapshot),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the projection's manifest could not be read");
+            Err(match error.kind() {
+                ProjectionKind::Corrupt | ProjectionKind::Invalid => {
+                    Error::corrupt("manifest", "the projection's manifest does not read")
+                        .help("run `assent project --rebuild`")
+                }
+                ProjectionKind::NotFound
+                | ProjectionKind::Conflict
+                | ProjectionKind::Denied
+                | ProjectionKind::Unavailable => {
+                    Error::unavailable("manifest", "the profiles cannot be read now")
+                }
+                ProjectionKind::Internal => {
+                    Error::internal("manifest", "the profiles cannot be opened")
+                }
+            })
+        }
+        Err(_) => Err(Error::internal("manifest", "the profiles cannot be opened")),
+    }
+}
+
+/// Officers' matters: reasons and verdicts of single people.
+pub(crate) fn officers_only(session: &LawfulSession) -> Result<()> {
+    let duty = session.purpose.basis == assent_consent::LegalBasis::LegalDuty;
+    if session.principal.role == Role::Officer && duty {
+        Ok(())
+    } else {
+        Err(Error::denied(
+            "officer_only",
+            "verdicts of single people are told to officers under a legal-duty purpose only",
+        ))
+    }
+}

@@ -1,0 +1,11 @@
+//! The way of a query's text: a single `SELECT` and nothing else reaches the planner, and what the planner made of it
+//! is looked at once more before it may run.
+//!
+//! [`statement`] judges the syntax tree, [`plan`] the logical plan, [`functions`] holds the closed list of functions,
+//! `state` builds the engine from it and [`faults`] turns the engine's errors into texts that may leave.
+
+pub mod faults;
+pub mod functions;
+pub mod plan;
+pub(crate) mod state;
+pub mod statement;

@@ -1,0 +1,11 @@
+//! Registries and histories from a seed, made to be near the edges of the rules.
+//!
+//! Histories are biased so that a good share of verdicts is lawful: a test of an evaluator that
+//! sees denials only passes for one that always denies.
+
+mod history;
+mod registry;
+
+pub use crate::members::members;
+pub use history::{Question, Story, story, story_in};
+pub use registry::{CATEGORIES, CHANNELS, NOTICES, PURPOSES, RECIPIENTS, day_zero, registry};

@@ -1,0 +1,15 @@
+//! End-to-end tests: the product's rooms put together as the binary does, judged by oracles that share no code with it.
+
+#![allow(clippy::unwrap_used, reason = "all of this is test code")]
+
+mod bad_input;
+mod cdnow;
+mod decisions;
+mod generated;
+mod house;
+mod oracle;
+mod planted;
+mod retail;
+mod scan;
+mod told;
+mod withdrawal;
