@@ -1,3 +1,77 @@
-//! The benchmarks of docs/benchmarks.md: each figure a ratio of two things measured in one run.
+//! The benchmarks of docs/benchmarks.md: each figure a ratio of two things measured in turn in one run, so that a noisy
+//! machine disturbs both alike. `cargo xtask bench [NAME]` runs them in release, each in a process of its own, so that
+//! peak memory is its own, too.
 
-fn main() {}
+#[path = "../suite/house.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the end-to-end tests, which use more of it"
+)]
+mod house;
+
+mod gate;
+mod intake;
+mod measure;
+mod population;
+mod projection;
+
+use std::process::{Command, ExitCode};
+
+const NAMES: [&str; 3] = ["intake", "projection", "gate"];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.as_slice() {
+        [flag, name] if flag == "--only" => one(name),
+        [] => all(&NAMES),
+        names => {
+            let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+            if let Some(unknown) = wanted.iter().find(|name| !NAMES.contains(name)) {
+                eprintln!("no benchmark {unknown}; there are: {}", NAMES.join(", "));
+                return ExitCode::from(2);
+            }
+            all(&wanted)
+        }
+    }
+}
+
+/// Each in its own process.
+fn all(names: &[&str]) -> ExitCode {
+    let Ok(this) = std::env::current_exe() else {
+        eprintln!("cannot find the benchmark's own file");
+        return ExitCode::FAILURE;
+    };
+    measure::machine();
+    for name in names {
+        let ended = Command::new(&this).args(["--only", name]).status();
+        if !ended.is_ok_and(|status| status.success()) {
+            eprintln!("the benchmark {name} failed");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn one(name: &str) -> ExitCode {
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    else {
+        eprintln!("cannot start");
+        return ExitCode::FAILURE;
+    };
+    println!("\n## {name}\n");
+    runtime.block_on(async {
+        match name {
+            "intake" => intake::run().await,
+            "projection" => projection::run().await,
+            "gate" => gate::run().await,
+            unknown => panic!("no benchmark {unknown}"),
+        }
+    });
+    println!(
+        "\npeak memory of this process: {} MiB",
+        measure::peak_memory_mib()
+    );
+    ExitCode::SUCCESS
+}

@@ -31,14 +31,21 @@ impl Client {
         self.house.tick();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
-        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let kind = response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap();
         if status >= 400 {
             // What the clients look at; one of them re-sends for ever without `code`.
             assert_eq!(kind, "application/problem+json");
             assert_eq!(body["status"], json!(status));
-            assert!(body["message"].as_str().is_some_and(|text| !text.is_empty()));
+            assert!(
+                body["message"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty())
+            );
             assert_eq!(body["message"], body["detail"]);
             assert!(body["code"].is_string() && body["type"].is_string());
         }
@@ -54,7 +61,12 @@ impl Client {
     }
 
     /// Refused as a whole: status and code.
-    async fn refused(&self, path: &str, key: Option<&str>, body: impl Into<Vec<u8>>) -> (u16, String) {
+    async fn refused(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        body: impl Into<Vec<u8>>,
+    ) -> (u16, String) {
         code(self.post(path, key, body).await)
     }
 
@@ -65,7 +77,9 @@ impl Client {
             .house
             .rows("email_marketing", "SELECT name FROM events ORDER BY name")
             .await;
-        rows.iter().map(|row| row[0].as_str().unwrap().to_owned()).collect()
+        rows.iter()
+            .map(|row| row[0].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Everything that a whole request which was refused could have left behind.
@@ -105,7 +119,10 @@ fn rejections((status, body): &Answer) -> Vec<(u64, &str, &str)> {
         .iter()
         .map(|one| {
             for text in ["message", "fix"] {
-                assert!(one[text].as_str().is_some_and(|text| !text.is_empty()), "{one}");
+                assert!(
+                    one[text].as_str().is_some_and(|text| !text.is_empty()),
+                    "{one}"
+                );
             }
             (
                 one["index"].as_u64().unwrap(),
@@ -133,10 +150,19 @@ async fn a_body_that_cannot_be_read_is_refused_as_a_whole() {
     let cut = "{\"batch\": [\n  {\"type\": \"track\", ";
     let (status, body) = client.post("/v1/batch", key, cut).await;
     assert_eq!((status, body["code"].as_str()), (400, Some("not_json")));
-    assert!(body["detail"].as_str().unwrap().contains("line 2"), "{body}");
+    assert!(
+        body["detail"].as_str().unwrap().contains("line 2"),
+        "{body}"
+    );
     let (status, body) = client.post("/v1/consents", key, "[{]").await;
     assert_eq!((status, body["code"].as_str()), (400, Some("not_json")));
-    assert!(body["detail"].as_str().unwrap().contains("line 1, column 3"), "{body}");
+    assert!(
+        body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("line 1, column 3"),
+        "{body}"
+    );
     for (path, body, expected) in [
         ("/v1/batch", "", is(400, "not_json")),
         ("/v1/batch", "[]", is(400, "wrong_shape")),
@@ -146,12 +172,26 @@ async fn a_body_that_cannot_be_read_is_refused_as_a_whole() {
         ("/v1/track", "\u{0}\u{1}", is(400, "not_json")),
         ("/v1/nowhere", "{}", is(404, "no_such_route")),
     ] {
-        assert_eq!(client.refused(path, key, body).await, expected, "{path} {body}");
+        assert_eq!(
+            client.refused(path, key, body).await,
+            expected,
+            "{path} {body}"
+        );
     }
-    let deep = format!("{{\"batch\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
-    assert_eq!(client.refused("/v1/batch", key, deep).await, is(400, "not_json"));
+    let deep = format!(
+        "{{\"batch\": {}1{}}}",
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    );
+    assert_eq!(
+        client.refused("/v1/batch", key, deep).await,
+        is(400, "not_json")
+    );
     let invalid = b"{\"batch\": [{\"type\": \"track\", \"event\": \"\xff\"}]}".to_vec();
-    assert_eq!(client.refused("/v1/batch", key, invalid).await, is(400, "not_json"));
+    assert_eq!(
+        client.refused("/v1/batch", key, invalid).await,
+        is(400, "not_json")
+    );
     client.nothing_was_recorded().await;
 }
 
@@ -166,9 +206,9 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
         client.refused("/v1/batch", key, spaces).await,
         is(413, "body_too_large")
     );
-    // A thousand times larger once it is unpacked.
+    // Small enough as it comes, and twenty times too large once it is unpacked.
     let bomb = gzip(&vec![b' '; 20 * bytes]);
-    assert!(bomb.len() < bytes / 10);
+    assert!(bomb.len() < bytes);
     for path in ["/v1/batch", "/v1/consents"] {
         let request = request(path, key, Some("gzip"), bomb.clone());
         assert_eq!(code(client.send(request).await), is(413, "body_too_large"));
@@ -181,14 +221,22 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
         assert_eq!(code(client.send(request).await), expected);
     }
     let many = json!({"batch": vec![json!(1); events + 1]}).to_string();
-    assert_eq!(client.refused("/v1/batch", key, many).await, is(413, "too_many_events"));
+    assert_eq!(
+        client.refused("/v1/batch", key, many).await,
+        is(413, "too_many_events")
+    );
     let many = Value::from(vec![json!(1); events + 1]).to_string();
-    assert_eq!(client.refused("/v1/consents", key, many).await, is(413, "too_many_events"));
+    assert_eq!(
+        client.refused("/v1/consents", key, many).await,
+        is(413, "too_many_events")
+    );
     client.nothing_was_recorded().await;
 
     // The control: what is sent packed and fits is taken.
     let body = gzip(json!({"batch": [track("packed")]}).to_string().as_bytes());
-    let (status, _) = client.send(request("/v1/batch", key, Some("gzip"), body)).await;
+    let (status, _) = client
+        .send(request("/v1/batch", key, Some("gzip"), body))
+        .await;
     assert_eq!(status, 200);
     assert_eq!(client.events().await, ["packed"]);
 }
@@ -200,10 +248,15 @@ async fn who_cannot_show_a_key_is_told_so() {
     let path = "/v1/batch";
     let text = body.to_string();
     assert_eq!(
-        client.refused(path, Some("no-such-key"), text.clone()).await,
+        client
+            .refused(path, Some("no-such-key"), text.clone())
+            .await,
         is(401, "unknown_write_key")
     );
-    assert_eq!(client.refused(path, None, text.clone()).await, is(401, "write_key_missing"));
+    assert_eq!(
+        client.refused(path, None, text.clone()).await,
+        is(401, "write_key_missing")
+    );
     let mut keyed = body.clone();
     keyed["writeKey"] = "no-such-key".into();
     assert_eq!(
@@ -211,17 +264,24 @@ async fn who_cannot_show_a_key_is_told_so() {
         is(401, "unknown_write_key")
     );
     assert_eq!(
-        client.refused(path, Some(SERVER_KEY), keyed.to_string()).await,
+        client
+            .refused(path, Some(SERVER_KEY), keyed.to_string())
+            .await,
         is(401, "write_keys_disagree")
     );
     let bearer = Request::post(path)
         .header("authorization", format!("Bearer {SERVER_KEY}"))
         .body(Body::from(text))
         .unwrap();
-    assert_eq!(code(client.send(bearer).await), is(401, "write_key_unreadable"));
+    assert_eq!(
+        code(client.send(bearer).await),
+        is(401, "write_key_unreadable")
+    );
     let consent = grant("a", "email_marketing").to_string();
     assert_eq!(
-        client.refused("/v1/consents", Some("no-such-key"), consent.clone()).await,
+        client
+            .refused("/v1/consents", Some("no-such-key"), consent.clone())
+            .await,
         is(401, "unknown_write_key")
     );
     assert_eq!(
@@ -256,25 +316,28 @@ async fn a_bad_item_does_not_cost_the_rest_of_its_batch() {
         track("last"),
     ]});
     let answer = client.json("/v1/batch", SERVER_KEY, &batch).await;
-    assert_eq!(rejections(&answer), [
-        (1, "no_user_anon_id", "/batch/1"),
-        (2, "field_invalid", "/batch/2/userId"),
-        (3, "field_missing", "/batch/3/event"),
-        (4, "field_invalid", "/batch/4/event"),
-        (5, "unknown_type", "/batch/5/type"),
-        (6, "unknown_type", "/batch/6/type"),
-        (7, "time_invalid", "/batch/7/timestamp"),
-        (8, "time_invalid", "/batch/8/timestamp"),
-        (9, "message_id_too_long", "/batch/9/messageId"),
-        (10, "event_too_large", "/batch/10"),
-        (11, "field_missing", "/batch/11/groupId"),
-        (12, "field_missing", "/batch/12/previousId"),
-        (13, "field_missing", "/batch/13/properties/subscription_id"),
-        (14, "not_an_object", "/batch/14"),
-        (15, "not_an_object", "/batch/15"),
-        (16, "not_an_object", "/batch/16"),
-        (17, "not_an_object", "/batch/17"),
-    ]);
+    assert_eq!(
+        rejections(&answer),
+        [
+            (1, "no_user_anon_id", "/batch/1"),
+            (2, "field_invalid", "/batch/2/userId"),
+            (3, "field_missing", "/batch/3/event"),
+            (4, "field_invalid", "/batch/4/event"),
+            (5, "unknown_type", "/batch/5/type"),
+            (6, "unknown_type", "/batch/6/type"),
+            (7, "time_invalid", "/batch/7/timestamp"),
+            (8, "time_invalid", "/batch/8/timestamp"),
+            (9, "message_id_too_long", "/batch/9/messageId"),
+            (10, "event_too_large", "/batch/10"),
+            (11, "field_missing", "/batch/11/groupId"),
+            (12, "field_missing", "/batch/12/previousId"),
+            (13, "field_missing", "/batch/13/properties/subscription_id"),
+            (14, "not_an_object", "/batch/14"),
+            (15, "not_an_object", "/batch/15"),
+            (16, "not_an_object", "/batch/16"),
+            (17, "not_an_object", "/batch/17"),
+        ]
+    );
     assert_eq!(answer.1["success"], json!(true));
     // Ids and names that are numbers are taken as their texts.
     assert_eq!(answer.1["journalled"], json!(3));
@@ -297,37 +360,58 @@ async fn a_bad_item_does_not_cost_the_rest_of_its_batch() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| (one["code"].as_str().unwrap(), one["pointer"].as_str().unwrap()))
+        .map(|one| {
+            (
+                one["code"].as_str().unwrap(),
+                one["pointer"].as_str().unwrap(),
+            )
+        })
         .collect();
     warned.sort_unstable();
-    assert_eq!(warned, [
-        ("trait_mistyped", "/traits/city"),
-        ("trait_mistyped", "/traits/joined_on"),
-        ("trait_undeclared", "/traits/colour"),
-    ]);
+    assert_eq!(
+        warned,
+        [
+            ("trait_mistyped", "/traits/city"),
+            ("trait_mistyped", "/traits/joined_on"),
+            ("trait_undeclared", "/traits/colour"),
+        ]
+    );
     client.house.project().await;
-    let rows = client.house.rows("email_marketing", "SELECT city, tier FROM members").await;
+    let rows = client
+        .house
+        .rows("email_marketing", "SELECT city, tier FROM members")
+        .await;
     assert_eq!(rows, [[Value::Null, json!("银毫")]]);
 }
 
 #[tokio::test]
 async fn a_bad_decision_does_not_cost_the_others() {
     let client = Client::new().await;
-    client.house.call(SERVER_KEY, assent_intake::Route::Track, track("x")).await;
+    client
+        .house
+        .call(SERVER_KEY, assent_intake::Route::Track, track("x"))
+        .await;
     let (wrong, mut future) = (grant("a", "no_such_purpose"), grant("a", "email_marketing"));
     future["notice"] = "membership@9".into();
     let body = json!([wrong, future, grant("a", "email_marketing"), {"state": "withdrawn"}]);
     let answer = client.json("/v1/consents", SERVER_KEY, &body).await;
-    assert_eq!(rejections(&answer), [
-        (0, "unknown_purpose", "/0/purpose"),
-        (1, "notice_unknown", "/1/notice"),
-        (3, "subject_missing", "/3/subject"),
-    ]);
+    assert_eq!(
+        rejections(&answer),
+        [
+            (0, "unknown_purpose", "/0/purpose"),
+            (1, "notice_unknown", "/1/notice"),
+            (3, "subject_missing", "/3/subject"),
+        ]
+    );
     assert_eq!(answer.1["journalled"], json!(1));
     assert_eq!(client.events().await, ["x"]);
     // An unknown purpose widens a withdrawal instead: it is never lost.
     let answer = client
-        .json("/v1/consents", SERVER_KEY, &withdrawal("a", "no_such_purpose"))
+        .json(
+            "/v1/consents",
+            SERVER_KEY,
+            &withdrawal("a", "no_such_purpose"),
+        )
         .await;
     assert_eq!(answer.1["journalled"], json!(1));
     assert_eq!(answer.1["warnings"][0]["code"], json!("purpose_widened"));
@@ -341,13 +425,21 @@ async fn a_clock_a_year_ahead_counts_as_of_receipt() {
     let mut ahead = track("ahead");
     ahead["timestamp"] = "2027-06-01T00:00:00Z".into();
     let answer = client
-        .json("/v1/batch", SERVER_KEY, &json!({"batch": [ahead, track("now")]}))
+        .json(
+            "/v1/batch",
+            SERVER_KEY,
+            &json!({"batch": [ahead, track("now")]}),
+        )
         .await;
     assert_eq!(answer.1["journalled"], json!(2));
     let warnings = answer.1["warnings"].as_array().unwrap();
     assert_eq!(warnings.len(), 1);
     assert_eq!(
-        (&warnings[0]["index"], &warnings[0]["code"], &warnings[0]["pointer"]),
+        (
+            &warnings[0]["index"],
+            &warnings[0]["code"],
+            &warnings[0]["pointer"]
+        ),
         (&json!(0), &json!("clock_ahead"), &json!("/timestamp"))
     );
     client.house.decide(grant("a", "email_marketing")).await;
@@ -369,22 +461,32 @@ async fn a_clock_a_year_ahead_counts_as_of_receipt() {
     yes["event_time"] = "2027-06-01T00:00:00Z".into();
     client.house.decide(yes).await;
     assert_eq!(client.events().await.len(), 2);
-    client.house.decide(withdrawal("a", "email_marketing")).await;
+    client
+        .house
+        .decide(withdrawal("a", "email_marketing"))
+        .await;
     assert!(client.events().await.is_empty());
 }
 
 #[tokio::test]
 async fn a_browser_may_withdraw_and_not_grant() {
     let client = Client::new().await;
-    client.house.call(SERVER_KEY, assent_intake::Route::Track, track("x")).await;
+    client
+        .house
+        .call(SERVER_KEY, assent_intake::Route::Track, track("x"))
+        .await;
     let yes = grant("a", "email_marketing");
-    let fact = json!({"subject": {"customer_no": "a"}, "fact": "contract_started", "contract": "c"});
+    let fact =
+        json!({"subject": {"customer_no": "a"}, "fact": "contract_started", "contract": "c"});
     let body = json!([yes, fact]);
     let answer = client.json("/v1/consents", BROWSER_KEY, &body).await;
-    assert_eq!(rejections(&answer), [
-        (0, "server_key_required", "/0/state"),
-        (1, "server_key_required", "/1/fact"),
-    ]);
+    assert_eq!(
+        rejections(&answer),
+        [
+            (0, "server_key_required", "/0/state"),
+            (1, "server_key_required", "/1/fact"),
+        ]
+    );
     assert_eq!(answer.1["journalled"], json!(0));
     assert!(client.events().await.is_empty());
     client.house.decide(yes).await;
@@ -395,11 +497,21 @@ async fn a_browser_may_withdraw_and_not_grant() {
         track("seen"),
     ]});
     let answer = client.json("/v1/batch", BROWSER_KEY, &batch).await;
-    let refused: Vec<_> = rejections(&answer).iter().map(|one| (one.0, one.1)).collect();
-    assert_eq!(refused, [(0, "server_key_required"), (1, "server_key_required")]);
+    let refused: Vec<_> = rejections(&answer)
+        .iter()
+        .map(|one| (one.0, one.1))
+        .collect();
+    assert_eq!(
+        refused,
+        [(0, "server_key_required"), (1, "server_key_required")]
+    );
     assert_eq!(client.events().await, ["seen", "x"]);
     let answer = client
-        .json("/v1/consents", BROWSER_KEY, &withdrawal("a", "email_marketing"))
+        .json(
+            "/v1/consents",
+            BROWSER_KEY,
+            &withdrawal("a", "email_marketing"),
+        )
         .await;
     assert_eq!(answer.1["journalled"], json!(1));
     assert!(client.events().await.is_empty());
@@ -417,18 +529,45 @@ async fn a_question_that_is_not_lawful_is_refused() {
     };
     let sql = "SELECT count(*) FROM members";
     for (token, body, expected) in [
-        ("nobody", json!({"sql": sql, "purpose": "email_marketing"}), is(401, "token_unknown")),
+        (
+            "nobody",
+            json!({"sql": sql, "purpose": "email_marketing"}),
+            is(401, "token_unknown"),
+        ),
         (TOKEN, json!({"sql": sql}), is(400, "purpose_missing")),
-        (TOKEN, json!({"sql": sql, "purpose": "nothing"}), is(400, "purpose_unknown")),
-        (TOKEN, json!({"sql": sql, "purpose": "rights_handling"}), is(403, "officer_only")),
-        (TOKEN, json!({"sql": sql, "purpose": 7}), is(400, "body_unreadable")),
-        (TOKEN, json!({"sql": sql, "purpose": "email_marketing", "channel": "sms"}), is(400, "channel_unknown")),
+        (
+            TOKEN,
+            json!({"sql": sql, "purpose": "nothing"}),
+            is(400, "purpose_unknown"),
+        ),
+        (
+            TOKEN,
+            json!({"sql": sql, "purpose": "rights_handling"}),
+            is(403, "officer_only"),
+        ),
+        (
+            TOKEN,
+            json!({"sql": sql, "purpose": 7}),
+            is(400, "body_unreadable"),
+        ),
+        (
+            TOKEN,
+            json!({"sql": sql, "purpose": "email_marketing", "channel": "sms"}),
+            is(400, "channel_unknown"),
+        ),
     ] {
         assert_eq!(code(ask(token, body.clone()).await), expected, "{body}");
     }
     for sql in [
-        "", "SELECT", "SELECT * FROM nothing", "SELECT phone FROM members", "DROP TABLE members",
-        "COPY members TO '/tmp/x'", "SET a = 1", "EXPLAIN SELECT 1", "SELECT 1; SELECT 2",
+        "",
+        "SELECT",
+        "SELECT * FROM nothing",
+        "SELECT phone FROM members",
+        "DROP TABLE members",
+        "COPY members TO '/tmp/x'",
+        "SET a = 1",
+        "EXPLAIN SELECT 1",
+        "SELECT 1; SELECT 2",
         "SELECT * FROM information_schema.tables",
     ] {
         let (status, _) = code(ask(TOKEN, json!({"sql": sql, "purpose": "email_marketing"})).await);

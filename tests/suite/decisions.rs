@@ -61,7 +61,7 @@ pub(crate) enum State {
 }
 
 /// One decision of one customer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) state: State,
     /// `None`: all purposes.
@@ -122,10 +122,7 @@ pub(crate) fn covered(
         let by_act = purpose
             .validity_days
             .map(|days| start_of(day_of(yes.time()) + days));
-        let ended = [yes.expires, by_act]
-            .iter()
-            .flatten()
-            .any(|end| *end <= at);
+        let ended = [yes.expires, by_act].iter().flatten().any(|end| *end <= at);
         let bundled = purpose.recipient.is_some()
             && known.iter().any(|other| {
                 other.state == State::Granted
@@ -147,8 +144,13 @@ pub(crate) fn covered(
 
 /// The instants at which decisions are sent, three hours apart within a round: one for each purpose, so that a customer
 /// decides at most one thing at a time.
-const ROUNDS: [(i64, i64, i64); 5] =
-    [(1997, 12, 5), (1998, 2, 10), (1998, 4, 1), (1998, 5, 20), (1998, 6, 25)];
+const ROUNDS: [(i64, i64, i64); 5] = [
+    (1997, 12, 5),
+    (1998, 2, 10),
+    (1998, 4, 1),
+    (1998, 5, 20),
+    (1998, 6, 25),
+];
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 
@@ -273,7 +275,8 @@ impl Story<'_> {
             }
             // Yes, but not to all categories.
             38 => {
-                let some: [&[&str]; 2] = [&self.purpose.categories[..1], &self.purpose.categories[1..]];
+                let some: [&[&str]; 2] =
+                    [&self.purpose.categories[..1], &self.purpose.categories[1..]];
                 let some = *self.random.pick(&some);
                 self.say(Granted, 2).categories = Some(some);
             }
@@ -286,7 +289,10 @@ impl Story<'_> {
                 let received = round(2);
                 let also = Decision::plain(Granted, &EMAIL, received - DAY, received);
                 let act = Some(format!("{}-bundle", self.customer));
-                self.said.push(Decision { indication: act.clone(), ..also });
+                self.said.push(Decision {
+                    indication: act.clone(),
+                    ..also
+                });
                 self.say(Granted, 2).indication = act;
             }
         }

@@ -206,11 +206,14 @@ impl House {
             projector,
             ..
         } = self;
-        let (weak_journal, weak_vault) = (Arc::downgrade(&journal), Arc::downgrade(&vault));
         drop((journal, vault, permit, intake, engine, projector));
-        // The applier of the permit index ends at its next await.
+        let free = |name: &str| {
+            let file = std::fs::File::open(dir.path().join(name)).unwrap();
+            file.try_lock().is_ok()
+        };
+        // The applier of the permit index ends at its next await, on another thread.
         for _ in 0..1_000 {
-            if weak_journal.strong_count() == 0 && weak_vault.strong_count() == 0 {
+            if free("journal.redb") && free("vault.redb") {
                 return dir;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -350,8 +353,6 @@ impl House {
 
     /// Exports a segment, as CSV: the identifiers in the file, in ascending order.
     pub(crate) async fn exported(&self, segment: &str) -> Vec<String> {
-        // Files of exports carry the time and are never overwritten.
-        self.tick();
         let principal = self
             .permit
             .registry()
@@ -444,7 +445,9 @@ pub(crate) fn is_journalled(outcome: &Outcome) -> bool {
 
 /// `purpose`, `purpose/channel` or `purpose//recipient`.
 fn asked(use_: &str) -> Asked {
-    let mut parts = use_.split('/').map(|part| (!part.is_empty()).then(|| part.to_owned()));
+    let mut parts = use_
+        .split('/')
+        .map(|part| (!part.is_empty()).then(|| part.to_owned()));
     Asked {
         purpose: parts.next().flatten(),
         channel: parts.next().flatten(),
@@ -457,7 +460,11 @@ fn partitions() -> EmbeddedConfig {
         topics::REGISTRY | topics::USE | topics::REJECTS => 1,
         _ => SUBJECT_PARTITIONS,
     };
-    EmbeddedConfig::new(topics::ALL.map(|topic| (Topic::new(topic), of(topic))).to_vec())
+    EmbeddedConfig::new(
+        topics::ALL
+            .map(|topic| (Topic::new(topic), of(topic)))
+            .to_vec(),
+    )
 }
 
 fn definitions(registry: &RegistryState) -> Definitions {
@@ -486,7 +493,13 @@ fn rows(batch: &RecordBatch) -> Vec<Vec<Value>> {
         }
     };
     (0..batch.num_rows())
-        .map(|row| batch.columns().iter().map(|column| cell(column, row)).collect())
+        .map(|row| {
+            batch
+                .columns()
+                .iter()
+                .map(|column| cell(column, row))
+                .collect()
+        })
         .collect()
 }
 
@@ -503,7 +516,12 @@ impl Control for NoOwner {
         Err(nobody())
     }
 
-    async fn import(&self, _request: ImportRequest, _progress: mpsc::UnboundedSender<ImportProgress>) {}
+    async fn import(
+        &self,
+        _request: ImportRequest,
+        _progress: mpsc::UnboundedSender<ImportProgress>,
+    ) {
+    }
 
     async fn project(&self, _rebuild: bool) -> Result<Projected, Problem> {
         Err(nobody())

@@ -52,11 +52,7 @@ impl Shop {
             .unwrap();
         let header = reader.headers().unwrap().clone();
         let place = |name: &str| header.iter().position(|column| column == name).unwrap();
-        let (customer, date, amount) = (
-            place(form.customer),
-            place(form.date),
-            place(form.amount),
-        );
+        let (customer, date, amount) = (place(form.customer), place(form.date), place(form.amount));
         let mut customers: BTreeMap<String, Vec<Purchase>> = BTreeMap::new();
         for record in reader.records() {
             let record = record.unwrap();
@@ -95,7 +91,11 @@ impl Figures {
             first_day: purchases.iter().map(|purchase| purchase.day).min().unwrap(),
             last_day,
             days_since_last: today - last_day,
-            largest_cents: purchases.iter().map(|purchase| purchase.cents).max().unwrap(),
+            largest_cents: purchases
+                .iter()
+                .map(|purchase| purchase.cents)
+                .max()
+                .unwrap(),
         }
     }
 }
@@ -113,8 +113,23 @@ pub(crate) fn start_of(day: i64) -> i64 {
 /// A day of the calendar, counted from 1970-01-01 by walking there.
 pub(crate) fn days_from(year: i64, month: i64, day: i64) -> i64 {
     let leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    let whole_years: i64 = (1970..year).map(|year| if leap(year) { 366 } else { 365 }).sum();
-    let lengths = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let whole_years: i64 = (1970..year)
+        .map(|year| if leap(year) { 366 } else { 365 })
+        .sum();
+    let lengths = [
+        31,
+        if leap(year) { 29 } else { 28 },
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
     let whole_months: i64 = lengths.iter().take(month as usize - 1).sum();
     whole_years + whole_months + day - 1
 }
@@ -147,5 +162,8 @@ fn the_oracle_can_count_days_and_cents() {
     assert_eq!(day("01.07.1998", true), 10_408);
     assert_eq!(day_of(start_of(10_408)), 10_408);
     assert_eq!(day_of(start_of(10_408) - 1), 10_407);
-    assert_eq!((cents("12"), cents("12.5"), cents("0.07")), (1_200, 1_250, 7));
+    assert_eq!(
+        (cents("12"), cents("12.5"), cents("0.07")),
+        (1_200, 1_250, 7)
+    );
 }

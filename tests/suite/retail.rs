@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::decisions::{Decision, EMAIL, LABEL, POST, PURPOSES, Purpose, State, covered, history};
 use crate::house::{House, Opening, identifier, repository};
-use crate::oracle::{FileForm, Figures, Shop, day_of, days_from, start_of};
+use crate::oracle::{Figures, FileForm, Shop, day_of, days_from, start_of};
 use crate::told::{instant, send, send_all};
 
 const HOUR: i64 = 3_600;
@@ -38,6 +38,7 @@ pub(crate) async fn check(file: &Path, form: &FileForm, mapping: &Path, seed: u6
     for purpose in &PURPOSES {
         retail.members_of(purpose, now).await;
     }
+    retail.a_wrong_oracle_is_contradicted(now).await;
     retail.segments(now).await;
     let later = retail.change_their_minds(seed, now).await;
     retail.segments(later).await;
@@ -84,9 +85,7 @@ impl Retail {
         let figures = shop
             .customers
             .iter()
-            .map(|(customer, purchases)| {
-                (customer.clone(), Figures::of(purchases, day_of(now)))
-            })
+            .map(|(customer, purchases)| (customer.clone(), Figures::of(purchases, day_of(now))))
             .collect();
         let members = members(&house, &shop);
         Self {
@@ -134,8 +133,11 @@ impl Retail {
                 channel: Some(channel),
                 ..EMAIL
             };
-            self.compare(&format!("order_service/{channel}"), &self.expected(&orders, now))
-                .await;
+            self.compare(
+                &format!("order_service/{channel}"),
+                &self.expected(&orders, now),
+            )
+            .await;
         }
     }
 
@@ -157,9 +159,9 @@ impl Retail {
         let of = |customer: &String| {
             if purpose.name == "order_service" {
                 // Only a refusal of the channel reaches a contract.
-                let no_mail = self.histories[customer].iter().any(|said| {
-                    said.channel == purpose.channel && said.purpose.is_none()
-                });
+                let no_mail = self.histories[customer]
+                    .iter()
+                    .any(|said| said.channel == purpose.channel && said.purpose.is_none());
                 return (!self.left.contains(customer) && !no_mail).then_some(true);
             }
             covered(purpose, &self.histories[customer], now)
@@ -173,58 +175,119 @@ impl Retail {
     }
 
     async fn compare(&self, use_: &str, expected: &BTreeMap<&str, bool>) {
-        let rows = self
-            .house
-            .rows(use_, &format!("SELECT {COLUMNS} FROM members"))
-            .await;
-        let found: BTreeMap<String, Vec<Value>> = rows
-            .into_iter()
-            .map(|mut row| {
-                let rest = row.split_off(1);
-                (row[0].as_str().unwrap().to_owned(), rest)
-            })
-            .collect();
+        let found = self.found(use_).await;
+        if let Some(customer) = self.first_wrong(&found, expected) {
+            let said = &self.histories[customer];
+            let (row, figures) = (found.get(customer), &self.figures[customer]);
+            panic!("{use_}: {customer} is {row:?}, expected {figures:?} after {said:#?}");
+        }
+    }
+
+    /// The rows of `members`, by customer.
+    async fn found(&self, use_: &str) -> BTreeMap<&str, Vec<Value>> {
         let by_member: BTreeMap<String, &str> = self
             .members
             .iter()
             .map(|(customer, member)| (member.to_string(), customer.as_str()))
             .collect();
-        let mut seen = BTreeSet::new();
-        for (member, row) in &found {
-            let customer = by_member[member];
-            seen.insert(customer);
-            let Some(transactions) = expected.get(customer) else {
-                panic!("{use_}: {customer} is there: {:?}", self.histories[customer]);
-            };
-            if *transactions {
-                assert_figures(use_, customer, row, &self.figures[customer]);
-            } else {
-                assert!(row.iter().all(Value::is_null), "{use_}: {customer}: {row:?}");
-            }
+        let rows = self
+            .house
+            .rows(use_, &format!("SELECT {COLUMNS} FROM members"))
+            .await;
+        let count = rows.len();
+        let found: BTreeMap<&str, Vec<Value>> = rows
+            .into_iter()
+            .map(|mut row| {
+                let rest = row.split_off(1);
+                (by_member[row[0].as_str().unwrap()], rest)
+            })
+            .collect();
+        assert_eq!(found.len(), count, "{use_}: a member is there twice");
+        found
+    }
+
+    /// The first customer whose row is not as expected: there or not, with figures or masked.
+    fn first_wrong<'r>(
+        &'r self,
+        found: &BTreeMap<&'r str, Vec<Value>>,
+        expected: &BTreeMap<&str, bool>,
+    ) -> Option<&'r str> {
+        let right = |customer: &str| match (found.get(customer), expected.get(customer)) {
+            (None, None) => true,
+            (Some(row), Some(true)) => has_figures(row, &self.figures[customer]),
+            (Some(row), Some(false)) => row.iter().all(Value::is_null),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        self.figures
+            .keys()
+            .map(String::as_str)
+            .find(|customer| !right(customer))
+    }
+
+    /// The control: an oracle that errs about one person or by one cent is contradicted.
+    async fn a_wrong_oracle_is_contradicted(&mut self, now: i64) {
+        let found: BTreeMap<String, Vec<Value>> = self
+            .found("partner_sharing//label")
+            .await
+            .into_iter()
+            .map(|(customer, row)| (customer.to_owned(), row))
+            .collect();
+        let one = found
+            .iter()
+            .find(|(_, row)| !row[0].is_null())
+            .map(|(customer, _)| customer.clone())
+            .unwrap();
+        let wrong = |retail: &Self| {
+            let found = found
+                .iter()
+                .map(|(customer, row)| (customer.as_str(), row.clone()))
+                .collect();
+            let expected = retail.expected(&LABEL, now);
+            retail.first_wrong(&found, &expected).map(str::to_owned)
+        };
+        assert_eq!(wrong(self), None);
+        let figures = self.figures[&one].clone();
+        type Change = fn(&mut Figures);
+        let changes: [Change; 6] = [
+            |figures| figures.purchases += 1,
+            |figures| figures.purchases_90d += 1,
+            |figures| figures.cents += 1,
+            |figures| figures.cents_365d -= 1,
+            |figures| figures.first_day -= 1,
+            |figures| figures.days_since_last += 1,
+        ];
+        for change in changes {
+            change(self.figures.get_mut(&one).unwrap());
+            assert_eq!(wrong(self).as_ref(), Some(&one));
+            self.figures.insert(one.clone(), figures.clone());
         }
-        if let Some(customer) = expected.keys().find(|customer| !seen.contains(*customer)) {
-            panic!("{use_}: {customer} is missing: {:?}", self.histories[*customer]);
-        }
-        assert_eq!(found.len(), expected.len());
+        let no = Decision::plain(State::Withdrawn, &LABEL, now, now);
+        self.histories.get_mut(&one).unwrap().push(no);
+        assert_eq!(wrong(self).as_ref(), Some(&one));
+        self.histories.get_mut(&one).unwrap().pop();
+        assert_eq!(wrong(self), None);
     }
 
     /// The three segments of the programme, as identifiers in exported files.
     async fn segments(&self, now: i64) {
-        let of = |purpose: &Purpose, all: &[&str], wanted: &dyn Fn(&Figures) -> bool| -> Vec<String> {
-            self.figures
-                .iter()
-                .filter(|(_, figures)| wanted(figures))
-                .filter(|(customer, _)| {
-                    covered(purpose, &self.histories[*customer], now)
-                        .is_some_and(|covered| all.iter().all(|one| covered.contains(one)))
-                })
-                .map(|(customer, _)| customer.clone())
-                .collect()
-        };
+        let of =
+            |purpose: &Purpose, all: &[&str], wanted: &dyn Fn(&Figures) -> bool| -> Vec<String> {
+                self.figures
+                    .iter()
+                    .filter(|(_, figures)| wanted(figures))
+                    .filter(|(customer, _)| {
+                        covered(purpose, &self.histories[*customer], now)
+                            .is_some_and(|covered| all.iter().all(|one| covered.contains(one)))
+                    })
+                    .map(|(customer, _)| customer.clone())
+                    .collect()
+            };
         let lapsing = of(&EMAIL, &["transaction"], &|figures| {
             figures.purchases_90d == 0 && figures.purchases >= 3
         });
-        let best = of(&POST, &["transaction"], &|figures| figures.cents_365d >= 20_000);
+        let best = of(&POST, &["transaction"], &|figures| {
+            figures.cents_365d >= 20_000
+        });
         let large = of(&LABEL, &["transaction", "behaviour"], &|figures| {
             figures.largest_cents >= 5_000
         });
@@ -234,7 +297,21 @@ impl Retail {
             ("large_orders", large),
         ] {
             assert!(!expected.is_empty(), "{segment} would prove nothing");
-            assert_eq!(self.house.exported(segment).await, expected, "{segment}");
+            let exported = self.house.exported(segment).await;
+            let wrong = |one: &[String], other: &[String]| {
+                let wrong = one.iter().find(|customer| !other.contains(customer))?;
+                Some((
+                    wrong.clone(),
+                    self.histories[wrong].clone(),
+                    self.figures[wrong].clone(),
+                ))
+            };
+            assert_eq!(
+                (wrong(&exported, &expected), wrong(&expected, &exported)),
+                (None, None),
+                "{segment} holds one too many, or lacks one"
+            );
+            assert_eq!(exported, expected, "{segment}");
         }
     }
 
@@ -278,7 +355,10 @@ fn contracts(shop: &Shop, left: &BTreeSet<String>) -> Vec<Value> {
                 if fact == "contract_started" { "1997-01-01T00:00:00Z" } else { "1998-06-30T00:00:00Z" },
         })
     };
-    let started = shop.customers.keys().map(|customer| of(customer, "contract_started"));
+    let started = shop
+        .customers
+        .keys()
+        .map(|customer| of(customer, "contract_started"));
     let ended = left.iter().map(|customer| of(customer, "contract_ended"));
     started.chain(ended).collect()
 }
@@ -293,30 +373,31 @@ fn members(house: &House, shop: &Shop) -> BTreeMap<String, SubjectId> {
     shop.customers
         .keys()
         .cloned()
-        .zip(subjects.into_iter().map(|subject| subject.expect("everybody is known")))
+        .zip(
+            subjects
+                .into_iter()
+                .map(|subject| subject.expect("everybody is known")),
+        )
         .collect()
 }
 
-fn assert_figures(use_: &str, customer: &str, row: &[Value], figures: &Figures) {
+fn has_figures(row: &[Value], figures: &Figures) -> bool {
     let micros = |day| json!(start_of(day) * 1_000_000);
-    let told = (
-        &row[0], &row[1], cents(&row[2]), cents(&row[3]), &row[4], &row[5], &row[6],
-    );
-    let true_ = (
-        &json!(figures.purchases),
-        &json!(figures.purchases_90d),
-        figures.cents,
-        figures.cents_365d,
-        &micros(figures.first_day),
-        &micros(figures.last_day),
-        &json!(figures.days_since_last),
-    );
-    assert_eq!(told, true_, "{use_}: {customer}");
+    row[0] == json!(figures.purchases)
+        && row[1] == json!(figures.purchases_90d)
+        && cents(&row[2]) == figures.cents
+        && cents(&row[3]) == figures.cents_365d
+        && row[4] == micros(figures.first_day)
+        && row[5] == micros(figures.last_day)
+        && row[6] == json!(figures.days_since_last)
 }
 
-/// Whole cents of an amount that must be a whole number of cents.
+/// Whole cents of an amount that must be a whole number of cents; none when there is no amount.
 fn cents(amount: &Value) -> i64 {
-    let cents = amount.as_f64().unwrap() * 100.0;
+    let Some(amount) = amount.as_f64() else {
+        return i64::MIN;
+    };
+    let cents = amount * 100.0;
     assert!((cents - cents.round()).abs() < 1e-3, "{amount}");
     cents.round() as i64
 }

@@ -140,7 +140,7 @@ impl UseCache {
             }
         }
         while let Some(Reverse((instant, number))) = self.due.peek().copied() {
-            if instant > at || instant <= at {
+            if instant > at {
                 break;
             }
             self.due.pop();

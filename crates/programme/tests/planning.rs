@@ -146,6 +146,12 @@ fn a_published_notice_never_changes() {
         ),
         ("material", "editorial", "change", "3:1"),
         (
+            "  en: We tell you everything.\n",
+            "  en: We tell you everything.\nexemption: A law.\n",
+            "exemption",
+            "42:1",
+        ),
+        (
             "effective_from: 2024-01-01",
             "effective_from: 2024-01-02",
             "effective_from",

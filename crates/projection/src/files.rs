@@ -82,7 +82,7 @@ fn properties(schema: &SchemaRef, row_group_rows: usize) -> Result<WriterPropert
     // Where every row has another subject, a dictionary of subjects is the column twice.
     let one_row_a_subject = schema.column_with_name("first_seen").is_some();
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_row_count(Some(row_group_rows.max(1)))
         .set_statistics_enabled(EnabledStatistics::Page);
     for column in ArrowSchemaConverter::new().convert(schema)?.columns() {

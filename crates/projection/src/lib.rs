@@ -20,6 +20,23 @@
 //! stay sealed in the vault. It follows neither consent decisions nor links: those are read through the permit
 //! index, so that un-linking is exact.
 //!
+//! # Crashes, rivals, readers
+//!
+//! Data files become durable before the manifest that names them; the manifest is created under its number or not at
+//! all. So a crash at any point loses at most work, and of two projectors one gets a typed conflict. What a crash
+//! left is removed by the next projector. Readers hold no locks: a superseded manifest and its files stay for
+//! [`Settings::keep_for`], and a query must not run longer than that.
+//!
+//! When the definitions change what the fold writes ([`Definitions::digest`]), the next run folds everything again
+//! into a new generation and swaps in one commit. A journal that no longer retains its beginning gives a rebuild
+//! without it.
+//!
+//! # Erasure
+//!
+//! An event whose key was destroyed is a tombstone in every later fold. Rows folded before stay in the files until
+//! [`Projector::purge_erased`] merges everything without them and forgets all older manifests (I8). It looks at the
+//! profile key; after the destruction of sensitive keys alone, [`Projector::rebuild`] is what removes the rows.
+//!
 //! # Tables on disk
 //!
 //! All files are Parquet, zstd, with the page index; whole numbers and times are delta-encoded; text is plain UTF-8

@@ -197,3 +197,88 @@ pub(crate) fn restore_batch(window: &mut Window, batch: &RecordBatch) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use assent_consent::{SubjectId, Timestamp};
+    use assent_event::{EventId, Kind, Times};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn envelope(message: u8, received: i64) -> Envelope {
+        Envelope {
+            id: EventId::from_bytes([0; 16]),
+            kind: Kind::Behaviour,
+            schema_id: Kind::Behaviour.schema_id(),
+            subject: SubjectId::from([1; 16]),
+            source: "shop".to_owned(),
+            message_id: message.to_string(),
+            times: Times::at(Timestamp::from_micros(received)),
+            clear: Vec::new(),
+            sealed: Vec::new(),
+        }
+    }
+
+    /// Which records are admitted when the window is read back from disk, and swept, before these records.
+    fn verdicts(records: &[(u8, i64)], restarts: &[usize]) -> Vec<bool> {
+        let mut window = Window::new(10);
+        let mut stored = Vec::new();
+        let mut verdicts = Vec::new();
+        for (offset, (message, received)) in records.iter().enumerate() {
+            if restarts.contains(&offset) {
+                window.forget_expired();
+                stored = window.all();
+                window = Window::new(10);
+                let batch = to_batch(&stored).unwrap();
+                restore_batch(&mut window, &batch).unwrap();
+            } else if restarts.contains(&(offset + 1000)) {
+                window = Window::new(10);
+                restore_batch(&mut window, &to_batch(&stored).unwrap()).unwrap();
+            }
+            let position = Position {
+                topic: Topic::new("assent.behaviour"),
+                partition: 0,
+                offset: offset as u64,
+            };
+            let admitted = window.admit(&position, &envelope(*message, *received));
+            verdicts.push(admitted.is_some());
+            stored.extend(admitted);
+        }
+        verdicts
+    }
+
+    proptest! {
+        #[test]
+        fn restarts_and_sweeps_change_no_verdict(
+            steps in proptest::collection::vec((0_u8..4, -6_i64..8), 1..60),
+            restarts in proptest::collection::vec(0_usize..60, 0..12),
+            plain in proptest::collection::vec(1000_usize..1060, 0..12),
+        ) {
+            // Times that mostly move on and sometimes fall back.
+            let mut now = 0;
+            let records: Vec<(u8, i64)> = steps
+                .iter()
+                .map(|(message, step)| {
+                    now += step;
+                    (*message, now)
+                })
+                .collect();
+            let all: Vec<usize> = restarts.into_iter().chain(plain).collect();
+            prop_assert_eq!(verdicts(&records, &all), verdicts(&records, &[]));
+        }
+    }
+
+    #[test]
+    fn the_window_is_half_open_and_begins_with_the_admission() {
+        // Admitted at 0; at 9 a repetition, at 10 not; the one admitted at 10 counts from then on.
+        let records = [(1, 0), (1, 9), (1, 10), (1, 19), (2, 19), (1, 20)];
+        assert_eq!(
+            verdicts(&records, &[]),
+            [true, false, true, false, true, true]
+        );
+        // A clock that falls back is judged at log time.
+        let records = [(1, 0), (2, 12), (1, 5)];
+        assert_eq!(verdicts(&records, &[]), [true, true, true]);
+    }
+}

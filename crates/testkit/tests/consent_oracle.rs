@@ -114,7 +114,7 @@ fn the_evaluator_and_the_naive_one_agree() {
     let mut counts: BTreeMap<Option<Reason>, u64> = BTreeMap::new();
     let mut differences: BTreeMap<_, (u64, String)> = BTreeMap::new();
     let mut by_basis: BTreeMap<Option<LegalBasis>, (u64, u64)> = BTreeMap::new();
-    for seed in seeds(10_000) {
+    for seed in seeds(5_000) {
         let story = story(seed);
         for (number, question) in story.questions.iter().enumerate() {
             let really = answer(evaluate_really, &story, &story.history, question);
@@ -165,7 +165,7 @@ fn the_evaluator_and_the_naive_one_agree() {
 #[test]
 fn nothing_changes_before_it_is_to_be_reconsidered() {
     let mut later_changes = 0_u64;
-    for seed in seeds(1_500) {
+    for seed in seeds(600) {
         let story = story(seed);
         for question in story.questions.iter().take(3) {
             let first = evaluate(
@@ -199,7 +199,7 @@ fn nothing_changes_before_it_is_to_be_reconsidered() {
             }
         }
     }
-    assert!(later_changes > 1_000, "the probes hardly meet a change");
+    assert!(later_changes > 500, "the probes hardly meet a change");
 }
 
 /// Every instant at which something could happen, and the one just before.
@@ -239,7 +239,7 @@ fn edges(story: &Story) -> BTreeSet<Timestamp> {
 /// I4, I6: the order of the slice is not the order of events.
 #[test]
 fn the_order_of_arrival_changes_nothing() {
-    for seed in seeds(1_000) {
+    for seed in seeds(500) {
         let story = story(seed);
         let mut seeded = Seeded::new(seed ^ 0xa5a5);
         let mut shuffled = story.history.clone();
@@ -321,7 +321,7 @@ fn never_widens(story: &Story, question: &Question, arrives: &Fact, why: &str) -
 #[test]
 fn merging_identities_never_widens() {
     let mut narrowed = 0_u64;
-    for seed in seeds(2_500) {
+    for seed in seeds(1_200) {
         let story = story(seed);
         let mut seeded = Seeded::new(seed ^ 0x5a5a);
         for question in &story.questions {
@@ -338,7 +338,7 @@ fn merging_identities_never_widens() {
             narrowed += u64::from(never_widens(&story, question, &link, "a link"));
         }
     }
-    assert!(narrowed > 300, "links hardly ever matter: {narrowed}");
+    assert!(narrowed > 100, "links hardly ever matter: {narrowed}");
 }
 
 /// I5: refusals, withdrawals, unreadable decisions, restrictions and erasures, of anybody and of
@@ -346,7 +346,7 @@ fn merging_identities_never_widens() {
 #[test]
 fn what_restricts_never_widens() {
     let mut narrowed = 0_u64;
-    for seed in seeds(2_500) {
+    for seed in seeds(1_200) {
         let story = story(seed);
         let mut seeded = Seeded::new(seed ^ 0x1234);
         for question in &story.questions {
@@ -384,7 +384,7 @@ fn what_restricts_never_widens() {
             narrowed += u64::from(never_widens(&story, question, &arrives, "a restriction"));
         }
     }
-    assert!(narrowed > 2_000, "restrictions hardly matter: {narrowed}");
+    assert!(narrowed > 1_000, "restrictions hardly matter: {narrowed}");
 }
 
 /// I6: a withdrawal at the very instant of the latest grant wins; and no grant that arrives later
@@ -392,7 +392,7 @@ fn what_restricts_never_widens() {
 #[test]
 fn ties_restrict_and_late_grants_never_reopen() {
     let mut ties = 0_u64;
-    for seed in seeds(3_000) {
+    for seed in seeds(1_500) {
         let story = story(seed);
         let mut seeded = Seeded::new(seed ^ 0x77);
         for question in &story.questions {
@@ -438,14 +438,14 @@ fn ties_restrict_and_late_grants_never_reopen() {
             ties += 1;
         }
     }
-    assert!(ties > 2_000, "only {ties} lawful cases");
+    assert!(ties > 1_000, "only {ties} lawful cases");
 }
 
 /// R12, law.md §4: un-linking restores exactly what stood before.
 #[test]
 fn unlinking_restores() {
     let mut mattered = 0_u64;
-    for seed in seeds(2_500) {
+    for seed in seeds(1_200) {
         let mut story = story(seed);
         story.history.retain(|fact| {
             !matches!(
@@ -476,5 +476,5 @@ fn unlinking_restores() {
             }
         }
     }
-    assert!(mattered > 300, "links hardly ever matter: {mattered}");
+    assert!(mattered > 100, "links hardly ever matter: {mattered}");
 }

@@ -135,9 +135,10 @@ async fn both_ids_under_a_server_key_are_linked_once() {
         "messageId",
         Value::Null,
     );
-    room.call(SERVER_KEY, Route::Track, body.clone()).await;
-    room.call(SERVER_KEY, Route::Track, body.clone()).await;
     room.call(BROWSER_KEY, Route::Track, body.clone()).await;
+    assert_eq!(room.of_kind(Kind::IdentityLink).await.len(), 0);
+    room.call(SERVER_KEY, Route::Track, body.clone()).await;
+    room.call(SERVER_KEY, Route::Track, body.clone()).await;
     let links = room.of_kind(Kind::IdentityLink).await;
     assert_eq!(links.len(), 1);
     let Payload::IdentityLink(link) = &links[0].payload else {

@@ -414,6 +414,26 @@ async fn a_repetition_counts_once_within_the_window_and_again_after_it() {
 }
 
 #[tokio::test]
+async fn a_restart_remembers_what_was_seen() {
+    let room = Room::new();
+    let journal = room.journal(vec![draft(1, 1, 0, Behaviour::named("Order Completed"))]);
+    for repetition in 2..5 {
+        let mut projector = open(&room, "p", &journal, &definitions(), settings());
+        projector.run_once().await.unwrap();
+        drop(projector);
+        let mut again = draft(repetition, 1, DAY, Behaviour::named("Order Completed"));
+        again.message_id = "m1".to_owned();
+        room.append(&journal, vec![again]);
+        let mut projector = open(&room, "p", &journal, &definitions(), settings());
+        let counts = projector.run_once().await.unwrap().counts;
+        assert_eq!((counts.folded, counts.duplicates), (0, 1));
+    }
+    let snapshot = snapshot(&room.dir.path().join("p"));
+    let counts = &snapshot.manifest().counts;
+    assert_eq!((counts.folded, counts.duplicates), (1, 3));
+}
+
+#[tokio::test]
 async fn old_manifests_go_with_their_files_and_compaction_keeps_files_few() {
     let room = Room::new();
     let journal: Arc<MemoryJournal> = room.journal(Vec::new());

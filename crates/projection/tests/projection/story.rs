@@ -111,7 +111,13 @@ pub fn story(seed: u64, length: usize, people: u8, repetitions: bool) -> Vec<Dra
         now += rng.random_range(0..200 * DAY / length as i64);
         let who = rng.random_range(0..people);
         let mut next = if repetitions && !log.is_empty() && rng.random_ratio(1, 8) {
-            let mut again = log[rng.random_range(0..log.len())].clone();
+            // Mostly of something recent, as retries are, so that it falls within the window.
+            let from = if rng.random_ratio(3, 4) {
+                log.len().saturating_sub(12)
+            } else {
+                0
+            };
+            let mut again = log[rng.random_range(from..log.len())].clone();
             // A repetition is received again, and intake gives it an id of its own.
             again.id = EventId::from_bytes(rng.random());
             again

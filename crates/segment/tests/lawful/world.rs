@@ -111,14 +111,19 @@ pub fn world() -> &'static World {
     WORLD.get_or_init(fresh)
 }
 
-/// A world of its own, for tests that change it.
+/// A world of its own, for tests that change it: many small files, members spread over them.
 pub fn fresh() -> World {
+    with_files(100)
+}
+
+/// A world of its own in which a table with more than so many files is compacted.
+pub fn with_files(max_files: usize) -> World {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
-    let made = runtime.block_on(make());
+    let made = runtime.block_on(make(max_files));
     World {
         runtime,
         engine: engine(&made.stores, Limits::default()),
@@ -610,7 +615,7 @@ struct Made {
     dir: TempDir,
 }
 
-async fn make() -> Made {
+async fn make(max_files: usize) -> Made {
     let dir = TempDir::new().expect("a directory");
     let partitions = topics::ALL
         .iter()
@@ -646,7 +651,7 @@ async fn make() -> Made {
         Definitions::new(traits(), Calendar::default()),
         Settings {
             batch_records: 64,
-            max_files: 100,
+            max_files,
             row_group_rows: 16,
             ..Settings::default()
         },

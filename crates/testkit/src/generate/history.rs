@@ -138,8 +138,8 @@ impl Teller {
             3 => use_.channel = None,
             _ => {}
         }
-        let who = *self.seeded.pick(&[0, 0, 0, 0, 0, 0, 1, 2]);
-        let at = if self.seeded.chance(60) {
+        let who = *self.seeded.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+        let at = if self.seeded.chance(45) {
             self.an_edge()
         } else {
             self.late_instant()
@@ -211,6 +211,16 @@ impl Teller {
         self.add_at(who, kind, event_time, received_at);
     }
 
+    /// As [`Teller::add`], mostly before everything else.
+    fn add_early(&mut self, who: usize, kind: FactKind) {
+        if self.seeded.chance(25) {
+            self.add(who, kind);
+            return;
+        }
+        let instant = day(3).plus_micros(self.seeded.between(0, 24 * 20) * HOUR_MICROS);
+        self.add_at(who, kind, instant, instant);
+    }
+
     fn add_at(
         &mut self,
         who: usize,
@@ -249,12 +259,12 @@ impl Teller {
         match purpose.basis {
             LegalBasis::Consent => {
                 let grant = self.good_grant(&purpose);
-                self.add(who, FactKind::Decision(grant));
+                self.add_early(who, FactKind::Decision(grant));
             }
             LegalBasis::Contract => {
                 let starts_at = self.times().0;
                 let named = self.seeded.chance(50).then(|| purpose.id.clone());
-                self.add(
+                self.add_early(
                     who,
                     FactKind::ContractStarted {
                         contract: "membership".to_owned(),
@@ -265,7 +275,7 @@ impl Teller {
             }
             LegalBasis::PublicInformation => {
                 let provenance = self.seeded.chance(92);
-                self.add(who, FactKind::PublicSource { provenance });
+                self.add_early(who, FactKind::PublicSource { provenance });
             }
             LegalBasis::LegalDuty
             | LegalBasis::Emergency
@@ -350,7 +360,7 @@ impl Teller {
             .registry
             .notices()
             .filter(|notice| listing.is_none_or(|id| notice.purposes.contains_key(id)))
-            .filter(|notice| listing.is_none() || notice.effective_from <= day(30))
+            .filter(|notice| listing.is_none() || notice.effective_from <= day(3))
             .map(|notice| NoticeRef {
                 id: notice.id.clone(),
                 version: notice.version,
@@ -368,6 +378,14 @@ impl Teller {
     /// One more thing that happens.
     fn something(&mut self) {
         let who = *self.seeded.pick(&[0, 0, 0, 0, 1, 1, 2, 3]);
+        let contract = self
+            .registry
+            .purpose(&self.focus.purpose)
+            .is_some_and(|purpose| purpose.basis == LegalBasis::Contract);
+        if contract && self.seeded.chance(30) {
+            self.a_contract(who);
+            return;
+        }
         match self.seeded.below(100) {
             0..26 => self.a_decent_grant(who),
             26..48 => {
