@@ -23,18 +23,34 @@ pub struct At {
 }
 
 impl At {
+    /// As [`At::connected`], making the stores where there are none yet.
+    pub async fn founding<T>(
+        self,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let connection = Connection::open(&self.data_dir, self.token, true).await?;
+        run(connection, work).await
+    }
+
     /// Opens the way to the stores, runs `work` over it, and closes it whatever came out.
     pub async fn connected<T>(
         self,
         work: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let connection = Connection::open(&self.data_dir, self.token).await?;
-        let outcome = work(&connection).await;
-        let closed = connection.close().await;
-        let value = outcome?;
-        closed?;
-        Ok(value)
+        let connection = Connection::open(&self.data_dir, self.token, false).await?;
+        run(connection, work).await
     }
+}
+
+async fn run<T>(
+    connection: Connection,
+    work: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let outcome = work(&connection).await;
+    let closed = connection.close().await;
+    let value = outcome?;
+    closed?;
+    Ok(value)
 }
 
 impl Format {

@@ -44,8 +44,18 @@ impl Answer {
 }
 
 impl Connection {
-    /// Asks the running server if there is one, else opens the stores.
-    pub async fn open(data_dir: &Path, token: Option<String>) -> Result<Self, Failure> {
+    /// Asks the running server if there is one, else opens the stores, which must be there already unless `founds`.
+    pub async fn open(
+        data_dir: &Path,
+        token: Option<String>,
+        founds: bool,
+    ) -> Result<Self, Failure> {
+        if !founds && !data_dir.is_dir() {
+            return Err(Failure::usage(format!(
+                "{}: no data here; `assent apply DIR` begins one, --data-dir names another",
+                data_dir.display()
+            )));
+        }
         let token = token.or_else(|| {
             std::fs::read_to_string(data_dir.join(TOKEN_FILE))
                 .ok()
@@ -56,6 +66,10 @@ impl Connection {
             Way::Running(socket)
         } else {
             let node = Box::new(Node::open(data_dir).await?);
+            // No server keeps the profiles up to date, so whoever asks next does.
+            if let Err(problem) = node.stores().project(false).await {
+                eprintln!("assent: the profiles may lag: {}", problem.detail);
+            }
             let router = assent_server::local_router(node.services());
             Way::Own { router, node }
         };
@@ -178,6 +192,12 @@ async fn whole(response: Response<Body>) -> Result<Answer, Failure> {
 /// The sentence of a problem answer, with its single faults a line each.
 fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    if problem["code"] == "token_missing" {
+        return Failure::of_status(
+            status.as_u16(),
+            "a principal's token is needed: --token or ASSENT_TOKEN; `assent principal add` makes one",
+        );
+    }
     let mut message = problem["detail"]
         .as_str()
         .map_or_else(|| format!("HTTP {status}"), str::to_owned);

@@ -43,6 +43,10 @@ pub async fn run(data_dir: PathBuf, demo: Demo) -> Result<(), Failure> {
         )));
     }
     start_afresh(&data_dir)?;
+    if !demo.once {
+        // The work comes first and takes a while: better to hear now that the port is taken.
+        Serving::probe(demo.port).await?;
+    }
     let node = Node::open(&data_dir).await?;
     let show = Show {
         now: clock::now(),
@@ -301,10 +305,7 @@ impl Show {
 
     async fn serve(self) -> Result<(), Failure> {
         let serving = Serving::start(self.node, self.demo.port).await?;
-        let command = format!(
-            "cargo run --release -- --data-dir {}",
-            self.data_dir.display()
-        );
+        let command = format!("{} --data-dir {}", invoked_as(), self.data_dir.display());
         heading(&format!("Serving on http://{}", serving.address));
         println!("  In another terminal, as the analyst of this demo:\n");
         println!(
@@ -321,6 +322,17 @@ impl Show {
         println!("  Ctrl-C ends it.");
         stop_signal().await?;
         serving.stop().await
+    }
+}
+
+/// How whoever watches can call this program again: through cargo in the repository, by its name elsewhere.
+fn invoked_as() -> String {
+    let through_cargo = std::env::current_exe()
+        .is_ok_and(|path| path.components().any(|part| part.as_os_str() == "target"));
+    if through_cargo {
+        "cargo run --release --".to_owned()
+    } else {
+        "assent".to_owned()
     }
 }
 
@@ -356,7 +368,7 @@ fn problem(problem: assent_server::Problem) -> Failure {
     for fault in problem.errors {
         message.push_str(&format!("\n  {}: {}", fault.pointer, fault.detail));
     }
-    Failure::of_status(problem.status, message)
+    Failure::of_status(problem.status.as_u16(), message)
 }
 
 fn heading(text: &str) {

@@ -178,6 +178,10 @@ impl Node {
                     _ = stopped.changed() => {}
                 }
             }
+            // Requests that were answered while stopping are folded, too.
+            if let Err(error) = stores.catch_up().await {
+                tracing::error!(%error, "the last fold failed; the next start goes on from the last commit");
+            }
         })
     }
 

@@ -49,11 +49,14 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// Whether the port can be had.
+    pub async fn probe(port: u16) -> Result<(), Failure> {
+        listen(port).await.map(|_| ())
+    }
+
     /// Opens the port and the socket and starts the projector.
     pub async fn start(node: Node, port: u16) -> Result<Self, Failure> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .await
-            .explained(format_args!("port {port} on 127.0.0.1"))?;
+        let listener = listen(port).await?;
         let address = listener.local_addr().explained("port")?;
         let socket = node.data_dir().join(SOCKET);
         let local = bind_socket(&socket)?;
@@ -102,6 +105,17 @@ impl Serving {
         let _ = std::fs::remove_file(&self.socket);
         self.node.close().await
     }
+}
+
+/// Loopback only until TLS is configured.
+async fn listen(port: u16) -> Result<TcpListener, Failure> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|error| {
+            Failure::failed(format!(
+                "port {port} on 127.0.0.1: {error}; choose another with --port"
+            ))
+        })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

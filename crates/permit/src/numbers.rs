@@ -36,7 +36,7 @@ impl Numbers {
         self.shard(subject).read().get(subject).copied()
     }
 
-    /// The number of the subject, given now if it has none. Only the applier calls this.
+    /// The number of the subject, given now if it has none. Called under the state's write lock only.
     ///
     /// `None` when all numbers are used up.
     pub(crate) fn get_or_add(&self, subject: SubjectId) -> Option<u32> {

@@ -164,6 +164,37 @@ impl Permit {
         self.shared.state().applied.clone()
     }
 
+    /// The number of a subject; `None`: never heard of.
+    #[must_use]
+    pub fn number_of(&self, subject: &SubjectId) -> Option<u32> {
+        self.shared.state().numbers.get(subject)
+    }
+
+    /// Makes known that these subjects exist, whatever is recorded of their consent. Whoever holds profiles calls it,
+    /// so that people without any decision are counted as such, and stand under the bases that need none (PIPL
+    /// art. 13(1)(2)-(7)); for consent they stay denied (I5). Repeating it costs a look-up each.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when there are more subjects than numbers for them.
+    pub fn introduce(&self, subjects: &[SubjectId]) -> Result<(), Error> {
+        let state = self.shared.state();
+        let strangers: Vec<SubjectId> = subjects
+            .iter()
+            .filter(|subject| state.numbers.get(subject).is_none())
+            .copied()
+            .collect();
+        // The snapshot would make the change copy what it shares.
+        drop(state);
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        self.shared.change(|state| {
+            strangers
+                .into_iter()
+                .try_for_each(|subject| state.introduce(subject))
+        })
+    }
+
     /// Who is permitted for a use at `at`, by what is applied. Verdicts are kept per use and brought
     /// up to date; an instant earlier than one asked before is worked out from nothing, which takes
     /// as long as there are subjects. For a live read, call [`Permit::barrier`] first and

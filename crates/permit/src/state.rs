@@ -155,6 +155,11 @@ impl State {
             .unwrap_or(Timestamp::MIN)
     }
 
+    /// A subject of whom nothing is recorded here gets a number, and with it verdicts.
+    pub(crate) fn introduce(&mut self, subject: SubjectId) -> Result<(), Error> {
+        self.number(subject).map(|_| ())
+    }
+
     fn number(&mut self, subject: SubjectId) -> Result<u32, Error> {
         let number = self.numbers.get_or_add(subject).ok_or_else(|| {
             Error::new(

@@ -18,7 +18,7 @@ use crate::merge::partial_rows;
 use crate::{DataFile, Error, Snapshot, Table, files};
 
 /// Rows read from a file at a time.
-const BATCH_ROWS: usize = 8_192;
+pub(crate) const BATCH_ROWS: usize = 8_192;
 
 /// A larger file joins a compaction only when it is at most this many times what the smaller ones are together, so
 /// that a large base is not written again for every few small files.
@@ -69,6 +69,7 @@ impl<'k> Merge<'k> {
         table: Table,
         catalog: &assent_programme::TraitCatalog,
         merged: &[&DataFile],
+        batch_rows: usize,
         keep: Option<&'k mut Keep<'k>>,
     ) -> Result<Self, Error> {
         let schema = Snapshot::file_schema(table, catalog);
@@ -76,7 +77,7 @@ impl<'k> Merge<'k> {
             .iter()
             .map(|file| {
                 Ok(Cursor {
-                    batches: files::read(dir, file, BATCH_ROWS)?,
+                    batches: files::read(dir, file, batch_rows)?,
                     rest: RecordBatch::new_empty(schema.clone()),
                     exhausted: false,
                 })
@@ -221,7 +222,124 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::TimestampMicrosecondType;
+    use assent_consent::{Calendar, Timestamp};
+    use assent_event::{Behaviour, Envelope, EventId, Kind, Payload, Times};
+    use assent_programme::{DerivedTrait, Measure, TraitCatalog};
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::fold::Fold;
+    use crate::groups::ids;
+    use crate::settings::NoFailPoint;
+    use crate::store::Store;
+    use crate::{Definitions, Groups};
+
+    fn definitions() -> Definitions {
+        let category = assent_consent::Category::parse("transaction").unwrap();
+        let catalog = TraitCatalog {
+            identified: Vec::new(),
+            derived: vec![DerivedTrait {
+                name: "bought".to_owned(),
+                event: "Order Completed".to_owned(),
+                measure: Measure::Count,
+                window_days: None,
+                category,
+                sensitive: false,
+                description: String::new(),
+            }],
+        };
+        Definitions::new(catalog, Calendar::default())
+    }
+
+    /// One file of events of these (subject, time).
+    fn written(store: &Store, table: Table, log: &[(u8, i64)], file: u64) -> Option<DataFile> {
+        let definitions = definitions();
+        let mut fold = Fold::new(&definitions).unwrap();
+        for (number, (who, at)) in log.iter().enumerate() {
+            let mut id = [file as u8; 16];
+            id[0] = number as u8;
+            let envelope = Envelope {
+                id: EventId::from_bytes(id),
+                kind: Kind::Behaviour,
+                schema_id: Kind::Behaviour.schema_id(),
+                subject: SubjectId::from([*who; 16]),
+                source: "shop".to_owned(),
+                message_id: String::new(),
+                times: Times::at(Timestamp::from_micros(*at)),
+                clear: Vec::new(),
+                sealed: Vec::new(),
+            };
+            fold.add(
+                &envelope,
+                &Payload::from(Behaviour::named("Order Completed")),
+            );
+        }
+        let rows = fold.finish().unwrap().remove(&table)?;
+        files::write(
+            store,
+            "t",
+            file,
+            &rows.schema(),
+            4,
+            std::iter::once(Ok(rows)),
+        )
+        .unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        /// Files are read a few rows at a time, so that subjects lie across the seams.
+        #[test]
+        fn a_streaming_merge_is_sorted_whole_and_has_one_row_a_subject(
+            logs in proptest::collection::vec(
+                proptest::collection::vec((0_u8..6, 0_i64..50), 0..12), 1..5),
+            batch_rows in 1_usize..5,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path(), Arc::new(NoFailPoint)).unwrap();
+            let catalog = definitions().catalog;
+            for table in [Table::Members, Table::Events] {
+                let files: Vec<DataFile> = logs
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(file, log)| written(&store, table, log, file as u64))
+                    .collect();
+                let files: Vec<&DataFile> = files.iter().collect();
+                let merge = Merge::new(dir.path(), table, &catalog, &files, batch_rows, None);
+                let merged: Vec<RecordBatch> = merge.unwrap().map(Result::unwrap).collect();
+                let schema = Snapshot::file_schema(table, &catalog);
+                let merged = concat_batches(&schema, &merged).unwrap();
+                let total: usize = logs.iter().map(Vec::len).sum();
+                let subjects = subjects(&merged).unwrap();
+                let rows = 0..merged.num_rows();
+                if table == Table::Events {
+                    prop_assert_eq!(merged.num_rows(), total);
+                    let times = merged.column_by_name("event_time").unwrap();
+                    let times = times.as_primitive::<TimestampMicrosecondType>();
+                    let events = ids(&merged, "event_id").unwrap();
+                    let keys: Vec<_> = rows
+                        .map(|row| {
+                            (bytes_at(subjects, row), times.value(row), bytes_at(events, row))
+                        })
+                        .collect();
+                    prop_assert!(keys.is_sorted());
+                } else {
+                    let keys: Vec<_> = rows.map(|row| bytes_at(subjects, row)).collect();
+                    prop_assert!(keys.is_sorted_by(|a, b| a < b), "one row a subject");
+                    let counted = merged.column_by_name("bought__count").unwrap();
+                    let counted = counted.as_primitive::<arrow::datatypes::Int64Type>();
+                    prop_assert_eq!(counted.values().iter().sum::<i64>(), total as i64);
+                    let members = Groups::by_subject(&[merged]).unwrap();
+                    prop_assert_eq!(members.members().len(), keys.len());
+                }
+            }
+        }
+    }
 
     fn file(bytes: u64) -> DataFile {
         DataFile {

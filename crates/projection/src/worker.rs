@@ -8,7 +8,7 @@ use assent_consent::SubjectId;
 use assent_journal::Checkpoint;
 use assent_vault::Vault;
 
-use crate::compact::{Keep, Merge, choose};
+use crate::compact::{BATCH_ROWS, Keep, Merge, choose};
 use crate::projector::Progress;
 use crate::seen::{self, Window};
 use crate::settings::{FailPoint, Settings};
@@ -288,7 +288,7 @@ impl Worker {
             state.manifest.number + 1,
             &Snapshot::file_schema(table, catalog),
             self.settings.row_group_rows,
-            Merge::new(self.store.dir(), table, catalog, &merged, keep)?,
+            Merge::new(self.store.dir(), table, catalog, &merged, BATCH_ROWS, keep)?,
         )?;
         let mut at = 0;
         let files = state.manifest.tables.entry(table).or_default();

@@ -130,8 +130,9 @@ impl LawfulSession {
         let registry = permit.registry();
         let principal = current(&registry, principal);
         let Entitled { declared, purpose } = entitlement::check(&registry, &principal, asked)?;
-        let standing = stand(engine, &declared, as_of)?;
         let snapshot = latest(engine).await?;
+        introduce(engine, snapshot.as_ref()).await?;
+        let standing = stand(engine, &declared, as_of)?;
         let evaluated_at = standing.evaluated_at();
         let calendar = registry.settings().calendar;
         let answered = Answered {
@@ -408,6 +409,25 @@ async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
         }
         Err(_) => Err(Error::internal("manifest", "the profiles cannot be opened")),
     }
+}
+
+/// Tells the permit index of people who have a profile and no decision: they are part of the base, and legal duty
+/// covers them. Reads each file's subjects once.
+async fn introduce(engine: &Arc<Engine>, snapshot: Option<&Snapshot>) -> Result<()> {
+    let Some(snapshot) = snapshot.cloned() else {
+        return Ok(());
+    };
+    let engine = Arc::clone(engine);
+    let introduced = tokio::task::spawn_blocking(move || {
+        let permit = &engine.stores.permit;
+        let strangers = gate::strangers(&engine.files, &snapshot, permit)?;
+        permit
+            .introduce(&strangers)
+            .map_err(|error| refused(&error))
+    });
+    introduced
+        .await
+        .map_err(|_| Error::internal("profiles", "the profiles cannot be opened"))?
 }
 
 /// Officers' matters: reasons and verdicts of single people.

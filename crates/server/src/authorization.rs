@@ -85,7 +85,7 @@ mod tests {
             assert_eq!(basic_user(wrong), None, "{wrong}");
             assert_eq!(
                 caller(&with(wrong)).err().map(|problem| problem.status),
-                Some(401)
+                Some(StatusCode::UNAUTHORIZED)
             );
         }
         assert!(caller(&HeaderMap::new()).is_ok());

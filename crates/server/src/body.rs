@@ -121,7 +121,7 @@ mod tests {
         }
         read(&headers, body.into(), 100)
             .await
-            .map_err(|problem| problem.status)
+            .map_err(|problem| problem.status.as_u16())
     }
 
     #[tokio::test]

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray, UInt64Array};
 use assent_consent::{FactKind, Reason, Selector, SubjectId, Verdict};
 use assent_segment::{Asked, BaseCounts, LawfulSession, MemberExplained};
-use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -52,6 +51,12 @@ pub(crate) async fn explain(
                     "a member id has 32 hexadecimal digits, as `members.member_id` shows it",
                 )
             })?;
+            if explain.under.is_none() {
+                return Err(Problem::invalid(
+                    "under_missing",
+                    "name the legal-duty purpose you look under, such as --under rights_handling",
+                ));
+            }
             let under = Asked {
                 purpose: explain.under,
                 ..Asked::default()
@@ -60,7 +65,10 @@ pub(crate) async fn explain(
                 .await?
                 .explain_member(member, &about, None)
                 .await?;
-            Ok(Json(member_json(&told)).into_response())
+            let text = serde_json::to_string_pretty(&member_json(&told))
+                .map_err(|error| Problem::internal(&error))?;
+            let json = [(header::CONTENT_TYPE, "application/json")];
+            Ok((json, format!("{text}\n")).into_response())
         }
         (None, Some(sql)) => {
             let waterfall = open(&about).await?.waterfall(&sql).await?;

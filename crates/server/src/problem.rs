@@ -6,28 +6,20 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
 
-/// What an error answer says (RFC 9457), with `code` and `message` for ingest clients.
-#[derive(Debug, Clone, Serialize)]
+/// What an error answer says (RFC 9457).
+#[derive(Debug, Clone)]
 pub struct Problem {
-    /// A URI that names the kind of problem; stable.
-    #[serde(rename = "type")]
-    pub type_: String,
-    /// The kind of problem in a few words.
-    pub title: &'static str,
-    /// The HTTP status, repeated for whoever sees the body only.
-    pub status: u16,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// A stable snake-case code, which also makes the problem's `type`.
+    pub code: String,
     /// What happened here and what to do.
     pub detail: String,
-    /// A stable snake-case code.
-    pub code: String,
-    /// The same text as `detail`.
-    pub message: String,
     /// Single faults, each with its place.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
     /// Whole seconds after which a retry makes sense.
-    #[serde(skip)]
     pub retry_after: Option<u32>,
 }
 
@@ -44,15 +36,10 @@ impl Problem {
     /// A problem with a status and a stable code.
     #[must_use]
     pub fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
-        let code = code.into();
-        let detail = detail.into();
         Self {
-            type_: format!("urn:assent:problem:{code}"),
-            title: status.canonical_reason().unwrap_or("error"),
-            status: status.as_u16(),
-            message: detail.clone(),
-            detail,
-            code,
+            status,
+            code: code.into(),
+            detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
         }
@@ -93,12 +80,21 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut body = json!({
+            "type": format!("urn:assent:problem:{}", self.code),
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+            "message": self.detail,
+        });
+        if !self.errors.is_empty() {
+            body["errors"] = json!(self.errors);
+        }
         let mut response = (
-            status,
+            self.status,
             [(header::CONTENT_TYPE, "application/problem+json")],
-            body,
+            body.to_string(),
         )
             .into_response();
         if let Some(seconds) = self.retry_after {
@@ -107,7 +103,7 @@ impl IntoResponse for Problem {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if status == StatusCode::UNAUTHORIZED {
+        if self.status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

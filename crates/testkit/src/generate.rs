@@ -6,6 +6,5 @@
 mod history;
 mod registry;
 
-pub use crate::members::members;
 pub use history::{Question, Story, story, story_in};
 pub use registry::{CATEGORIES, CHANNELS, NOTICES, PURPOSES, RECIPIENTS, day_zero, registry};

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{At, absolute, print};
+use super::{At, absolute, print, print_bytes};
 use crate::cli::{FileFormat, Segment};
 use crate::failure::Failure;
 
@@ -33,7 +33,12 @@ pub async fn run(at: At, command: Segment) -> Result<(), Failure> {
             }
         })
         .await?;
-    print(&answer)
+    print(&answer)?;
+    // A terminal's prompt belongs on a line of its own.
+    if answer.body.last().is_some_and(|byte| *byte == b'}') {
+        print_bytes(b"\n")?;
+    }
+    Ok(())
 }
 
 fn file_format(format: FileFormat) -> &'static str {

@@ -232,7 +232,7 @@ impl Maker {
 
     /// One member in twenty-five buys for a company; about eight of them share one.
     fn company(&mut self, number: u32) {
-        if number % 25 != 0 {
+        if !number.is_multiple_of(25) {
             return;
         }
         let company = number / 200;

@@ -103,7 +103,7 @@ fn grant_everybody(data: &std::path::Path) {
         .collect();
     let response = server
         .post("/v1/consents", "demo-server-key", &Value::Array(decisions))
-        .unwrap();
+        .expect("answered");
     assert_eq!(response.status, 200);
     assert_eq!(response.json()["journalled"], u64::from(MEMBERS));
     assert!(server.stop());
@@ -133,7 +133,7 @@ fn totals(data: &std::path::Path, token: &str) -> (u64, u64) {
                 sql,
             ],
         );
-        let rows: Value = serde_json::from_str(&printed).unwrap();
+        let rows: Value = serde_json::from_str(&printed).expect("JSON");
         let number = |name: &str| rows[0][name].as_f64().unwrap_or_default().round() as u64;
         (number("n"), number("r"))
     });

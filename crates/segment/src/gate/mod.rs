@@ -36,3 +36,4 @@ pub(crate) use place::Gate;
 pub(crate) use retention::Retention;
 pub(crate) use standing::Standing;
 pub(crate) use table::{LawfulCatalogs, catalog_of_empty};
+pub(crate) use work::strangers;

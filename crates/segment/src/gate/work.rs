@@ -8,10 +8,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use assent_projection::Table;
+use assent_consent::SubjectId;
+use assent_permit::Permit;
+use assent_projection::{Snapshot, Table};
 
 use super::columns::Shape;
-use super::files::ProfileFile;
+use super::files::{FileCache, ProfileFile};
 use super::place::Gate;
 use super::selection::{Run, Selection, UNKNOWN, select};
 use super::standing::Cover;
@@ -113,6 +115,26 @@ impl<'a> Lawful<'a> {
                 .as_ref()
                 .is_none_or(|cover| self.gate.standing.covers(cover, run.number))
     }
+}
+
+/// Subjects with a profile that the permit index has no number for. Blocks on disk the first time a file is seen.
+///
+/// # Errors
+/// `Corrupt` when a file does not read.
+pub(crate) fn strangers(
+    files: &FileCache,
+    snapshot: &Snapshot,
+    permit: &Permit,
+) -> Result<Vec<SubjectId>> {
+    let mut strangers = Vec::new();
+    for data in snapshot.files(Table::Members) {
+        let file = files.get(&snapshot.path(data), data.rows, |subject| {
+            permit.number_of(subject)
+        })?;
+        let unknown = file.unknown.iter().map(|(_, subject)| *subject);
+        strangers.extend(unknown.filter(|subject| permit.number_of(subject).is_none()));
+    }
+    Ok(strangers)
 }
 
 fn numbered(gate: &Gate, table: Table) -> Result<Vec<Numbered>> {
