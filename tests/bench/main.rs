@@ -2,12 +2,7 @@
 //! machine disturbs both alike. `cargo xtask bench [NAME]` runs them in release, each in a process of its own, so that
 //! peak memory is its own, too.
 
-#[path = "../suite/house.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with the end-to-end tests, which use more of it"
-)]
-mod house;
+use assent_tests::house;
 
 mod gate;
 mod intake;

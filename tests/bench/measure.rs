@@ -26,7 +26,7 @@ pub(crate) async fn measured<T>(work: impl AsyncFnOnce() -> T) -> (Run, T) {
 pub(crate) fn spread(mut figures: Vec<f64>) -> (f64, f64, f64) {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
-    let median = if figures.len() % 2 == 0 {
+    let median = if figures.len().is_multiple_of(2) {
         f64::midpoint(figures[middle - 1], figures[middle])
     } else {
         figures[middle]

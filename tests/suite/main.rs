@@ -6,10 +6,11 @@ mod bad_input;
 mod cdnow;
 mod decisions;
 mod generated;
-mod house;
 mod oracle;
 mod planted;
 mod retail;
 mod scan;
 mod told;
 mod withdrawal;
+
+use assent_tests::house;

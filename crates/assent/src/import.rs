@@ -3,11 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use assent_intake::import::{self, Files, Mapping, Progress};
+use assent_intake::import::{self, Files, ImportError, Mapping, Progress};
 use assent_server::{ImportProgress, ImportRequest};
 use tokio::sync::mpsc;
 
-use crate::failure::{Explained, Failure};
+use crate::failure::{Exit, Explained, Failure};
 use crate::node::Stores;
 
 /// Runs an import to its end or to what stops it; either is the last progress sent.
@@ -18,7 +18,11 @@ pub async fn run(
 ) {
     let mut told = ImportProgress::default();
     if let Err(failure) = import(stores, &request, &progress, &mut told).await {
+        told.usage = failure.exit == Exit::Usage;
+        told.resumable &= !told.usage;
         told.error = Some(failure.message);
+    } else {
+        told.resumable = false;
     }
     // Nobody listening any more is no reason to fail what is done.
     let _ = progress.send(told);
@@ -31,7 +35,10 @@ async fn import(
     told: &mut ImportProgress,
 ) -> Result<(), Failure> {
     let yaml = std::fs::read_to_string(&request.mapping).explained(request.mapping.display())?;
-    let mapping = Mapping::parse(&yaml).explained(request.mapping.display())?;
+    let mapping = Mapping::parse(&yaml)
+        .map_err(|error| stopped(&request.mapping, &ImportError::Mapping(error)))?;
+    import::check(&stores.intake, &mapping, &request.file)
+        .map_err(|error| stopped(&request.mapping, &error))?;
     let files = Files {
         input: request.file.clone(),
         progress: stores.imports.join(progress_name(&request.file, &mapping)),
@@ -42,17 +49,18 @@ async fn import(
         std::fs::remove_file(&files.progress).explained(files.progress.display())?;
     }
     told.lines = lines(&request.file)?;
-    let mut sent = false;
     let mut report = |reached: &Progress| {
-        sent = true;
+        told.resumable = true;
         tell(told, reached);
         let _ = progress.send(told.clone());
     };
     let done = import::run(&stores.intake, &mapping, &files, &mut report)
         .await
-        .explained("import")?;
+        .map_err(|error| stopped(&request.mapping, &error))?;
     tell(told, &done);
-    told.finished_before = !sent && done.rows > 0;
+    told.finished_before = !told.resumable && done.rows > 0;
+    // Everything is in; what may fail now is no part of the import.
+    told.resumable = false;
     stores
         .project(false)
         .await
@@ -60,11 +68,37 @@ async fn import(
     Ok(())
 }
 
+/// What stopped an import, with its causes; an error of the mapping names its file.
+fn stopped(mapping: &Path, error: &ImportError) -> Failure {
+    let mut message = match error {
+        ImportError::Mapping(fault) => format!("{}: {fault}", mapping.display()),
+        ImportError::File { .. }
+        | ImportError::Format { .. }
+        | ImportError::Encoding { .. }
+        | ImportError::ColumnMissing { .. }
+        | ImportError::RejectsElsewhere { .. }
+        | ImportError::ProgressOfAnother { .. }
+        | ImportError::Intake { .. } => error.to_string(),
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        message.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    if error.is_usage() {
+        Failure::usage(message)
+    } else {
+        Failure::failed(message)
+    }
+}
+
 fn tell(told: &mut ImportProgress, reached: &Progress) {
     told.rows = reached.rows;
     told.journalled = reached.journalled;
     told.duplicates = reached.duplicates;
     told.rejected = reached.rejected;
+    told.reasons.clone_from(&reached.reasons);
+    told.warnings.clone_from(&reached.warnings);
 }
 
 /// One progress record a file and mapping, in the data directory: the input may lie where nothing can be written.

@@ -81,6 +81,8 @@ impl Node {
             Arc::new(clock::now),
             Arc::clone(&random),
         ));
+        // A clock that was set back must not put a withdrawal before a grant of the last run.
+        intake.received_until(permit.latest_receipt());
         let profiles = data_dir.join("profiles");
         let projector = Projector::open(
             &profiles,

@@ -4,7 +4,8 @@
 //! what is personal, appends everything of a request in one go, and answers each event with exactly
 //! one [`Outcome`] (invariant I9). It acknowledges nothing before the journal has confirmed it (I3).
 //!
-//! Two entries, both free of HTTP: [`Intake::consents`], whose JSON is described in [`consent`], and
+//! Two entries, both free of HTTP: [`Intake::consents`] (from bytes: [`Intake::consents_bytes`], which
+//! sees repeated names), whose JSON is described in [`consent`], and
 //! [`Intake::events`], which takes what the SDKs of Segment and RudderStack send and is described in
 //! [`tracking`]. Files come in through [`import`], which calls the same two.
 //!
@@ -16,6 +17,7 @@ mod clock;
 pub mod consent;
 mod error;
 pub mod import;
+mod json;
 mod limits;
 mod outcome;
 mod planned;

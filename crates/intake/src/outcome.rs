@@ -133,6 +133,8 @@ codes! {
         FieldInvalid = "field_invalid",
         /// A grant has a field that means nothing: it might have been meant to limit the grant.
         FieldUnknown = "field_unknown",
+        /// A name stands twice in an object that is to widen what is lawful.
+        FieldRepeated = "field_repeated",
         /// A time is not RFC 3339.
         TimeInvalid = "time_invalid",
         /// The key is a browser's, and what was sent needs a server's.
@@ -200,6 +202,8 @@ codes! {
         StateUnreadable = "state_unreadable",
         /// No source writes identifiers of this namespace.
         NamespaceUnknown = "namespace_unknown",
+        /// A restriction is about an identifier that nobody sent before.
+        SubjectUnknown = "subject_unknown",
         /// One of several identifiers could not be read.
         IdentifierIgnored = "identifier_ignored",
         /// The message id could not be used; a new one was made.

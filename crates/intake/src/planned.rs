@@ -39,9 +39,18 @@ pub(crate) struct Item {
     /// At least one.
     pub(crate) planned: Vec<Planned>,
     pub(crate) warnings: Vec<Warning>,
-    /// Whether two items of one message id are the same only if they say the same. So it is with
-    /// decisions: a sender that uses an id twice must not silence a withdrawal.
-    pub(crate) compare_content: bool,
+    pub(crate) said: Said,
+}
+
+/// How an item says what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// A tracking call, one event of its message id.
+    Call,
+    /// Preferences within a tracking call: decisions, told apart by their people, too.
+    Preferences,
+    /// A decision or fact of `/v1/consents`. Its sender knows whom it is about.
+    Stated,
 }
 
 /// When an item happened, as far as its sender tells.
@@ -63,8 +72,8 @@ pub(crate) struct Planned {
     /// nothing.
     pub(crate) suffix: String,
     pub(crate) say: Say,
-    /// Left out when the same was recorded lately: for what follows from every event, such as a
-    /// link between the two ids of a call.
+    /// Left out while the same is known to stand: for what follows from every call, such as the link
+    /// between its two ids, which stands until somebody says otherwise. Never for a decision.
     pub(crate) once: bool,
 }
 
@@ -95,7 +104,58 @@ impl Planned {
         self.once = true;
         self
     }
+
+    /// Whether it may restrict what is lawful. Recording it again under a message id that was seen
+    /// does no harm; leaving it out might, as something may have widened in between (I6).
+    pub(crate) fn restricts(&self) -> bool {
+        match &self.say {
+            Say::Payload(payload) => match payload.as_ref() {
+                Payload::ConsentDecision(decision) => decision.clear.state != GRANTED,
+                Payload::SubjectFact(fact) => !WIDENING.contains(&fact.clear.fact.as_str()),
+                Payload::IdentityLink(link) => link.clear.linked,
+                Payload::Traits(_)
+                | Payload::AccountMembership(_)
+                | Payload::SubscriptionChange(_)
+                | Payload::Behaviour(_)
+                | Payload::Use(_)
+                | Payload::Rejection(_) => false,
+            },
+            Say::Link { linked, .. } => *linked,
+            Say::Guardian { decision, .. } => decision.clear.state != GRANTED,
+            Say::Guardianship { fact, .. } => !WIDENING.contains(&fact.clear.fact.as_str()),
+        }
+    }
+
+    /// Whether it is meant to protect the person it names: a refusal, a withdrawal, a restriction.
+    pub(crate) fn protects(&self) -> bool {
+        match &self.say {
+            Say::Payload(payload) => match payload.as_ref() {
+                Payload::ConsentDecision(decision) => decision.clear.state != GRANTED,
+                Payload::SubjectFact(fact) => fact.clear.fact == "restricted",
+                Payload::IdentityLink(_)
+                | Payload::Traits(_)
+                | Payload::AccountMembership(_)
+                | Payload::SubscriptionChange(_)
+                | Payload::Behaviour(_)
+                | Payload::Use(_)
+                | Payload::Rejection(_) => false,
+            },
+            Say::Guardian { decision, .. } => decision.clear.state != GRANTED,
+            Say::Link { .. } | Say::Guardianship { .. } => false,
+        }
+    }
 }
+
+/// The state of a grant, as it stands in a decision.
+const GRANTED: &str = "granted";
+
+/// Facts that can only widen what is lawful.
+const WIDENING: [&str; 4] = [
+    "contract_started",
+    "guardianship_started",
+    "restriction_lifted",
+    "public_source",
+];
 
 /// What an event says, where it may name further people by identifiers.
 #[derive(Debug)]

@@ -15,9 +15,10 @@ use serde_json::Value;
 use crate::clock::Clock;
 use crate::consent;
 use crate::error::Error;
+use crate::json::Sent;
 use crate::limits::Limits;
-use crate::outcome::{Code, Outcome, Rejected, Warning};
-use crate::planned::{Context, Reading};
+use crate::outcome::{Code, Outcome, Rejected, Warning, WarningCode};
+use crate::planned::{Context, Item, Planned, Reading, Said};
 use crate::recent::{Mark, Recent, mark};
 use crate::record::{Entry, Ready, Recorder};
 use crate::source::{self, Caller, Source};
@@ -58,6 +59,8 @@ struct Prepared {
     records: Vec<assent_journal::Record>,
     outcomes: Vec<Outcome>,
     marks: Vec<Mark>,
+    /// Whether a link is ended in it.
+    unlinked: bool,
 }
 
 impl Intake {
@@ -94,6 +97,13 @@ impl Intake {
                 last: Mutex::new(Timestamp::MIN),
             }),
         }
+    }
+
+    /// Everything received from now on is received after `latest`, whatever the clock says. The
+    /// binary calls it at start with the latest receipt in the journal.
+    pub fn received_until(&self, latest: Timestamp) {
+        let mut last = self.inner.last.lock();
+        *last = latest.max(*last);
     }
 
     /// The source whose write key this is.
@@ -133,22 +143,45 @@ impl Intake {
     /// When nothing of the request was taken; nothing is acknowledged then, though parts of it may
     /// be in the journal, and sending it again does no harm.
     pub async fn consents(&self, caller: &Caller, body: Value) -> Result<Vec<Outcome>, Error> {
-        let registry = self.inner.registry.current();
-        let source = caller.resolve(&registry, None)?;
         let (items, array) = match body {
-            Value::Array(items) => (items, true),
+            Value::Array(items) => (items.into_iter().map(Sent::whole).collect(), true),
             one @ (Value::Object(_)
             | Value::Null
             | Value::Bool(_)
             | Value::Number(_)
-            | Value::String(_)) => (vec![one], false),
+            | Value::String(_)) => (vec![Sent::whole(one)], false),
         };
+        self.stated(caller, items, array).await
+    }
+
+    /// The same from the bytes of a body. Use it for whatever came over a wire: a JSON value does not
+    /// tell that a name was repeated in it, such as `state`, and with what.
+    ///
+    /// # Errors
+    /// As [`Intake::consents`]; also [`Error::NotJson`].
+    pub async fn consents_bytes(
+        &self,
+        caller: &Caller,
+        body: &[u8],
+    ) -> Result<Vec<Outcome>, Error> {
+        let (items, array) = Sent::many(body)?;
+        self.stated(caller, items, array).await
+    }
+
+    async fn stated(
+        &self,
+        caller: &Caller,
+        items: Vec<Sent>,
+        array: bool,
+    ) -> Result<Vec<Outcome>, Error> {
+        let registry = self.inner.registry.current();
+        let source = caller.resolve(&registry, None)?;
         self.too_many(items.len())?;
         self.run(move |inner| {
             let request = Request::new(inner, registry, source, false);
             let readings = items
                 .iter()
-                .map(|item| (consent::read(&request.context(), item), item));
+                .map(|item| (consent::read_sent(&request.context(), item), &item.value));
             let place = |index| {
                 if array {
                     format!("/{index}")
@@ -233,24 +266,16 @@ impl Intake {
         let source = source.clone();
         self.run(move |inner| {
             let request = Request::new(inner, registry, source, false);
-            let readings = items.iter().map(|item| {
-                let cx = request.context();
-                match item {
-                    Submitted::Consent(value) => (consent::read(&cx, value), value),
-                    Submitted::Call {
-                        route,
-                        about,
-                        value,
-                    } => {
-                        let shared = tracking::Shared::default();
-                        let reading = tracking::read(&cx, *route, value, shared, about.clone());
-                        (reading, value)
-                    }
-                }
-            });
+            let readings = items.iter().map(|item| (request.read(item), item.value()));
             request.prepare(readings, |_| String::new())
         })
         .await
+    }
+
+    /// What an item that a part of this program made would be read as; nothing is recorded.
+    pub(crate) fn read(&self, source: &Source, item: &Submitted) -> Reading {
+        let registry = self.inner.registry.current();
+        Request::new(&self.inner, registry, source.clone(), false).read(item)
     }
 
     fn too_many(&self, found: usize) -> Result<(), Error> {
@@ -292,7 +317,12 @@ impl Intake {
         let prepared = blocking(move || prepare(&inner)).await?;
         if !prepared.records.is_empty() {
             let count = prepared.records.len();
-            self.inner.journal.append(prepared.records).await?;
+            let appended = self.inner.journal.append(prepared.records).await;
+            if prepared.unlinked {
+                // Also when it failed: it may be in the journal all the same.
+                self.inner.recent.forget_links();
+            }
+            appended?;
             tracing::debug!(records = count, "request journalled");
         }
         self.inner.recent.remember(prepared.marks);
@@ -308,6 +338,14 @@ pub(crate) enum Submitted {
         about: Option<Identifier>,
         value: Value,
     },
+}
+
+impl Submitted {
+    fn value(&self) -> &Value {
+        match self {
+            Self::Consent(value) | Self::Call { value, .. } => value,
+        }
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -348,6 +386,24 @@ impl<'i> Request<'i> {
         }
     }
 
+    fn read(&self, item: &Submitted) -> Reading {
+        let cx = self.context();
+        match item {
+            Submitted::Consent(value) => consent::read(&cx, value),
+            Submitted::Call {
+                route,
+                about,
+                value,
+            } => tracking::read(
+                &cx,
+                *route,
+                value,
+                tracking::Shared::default(),
+                about.clone(),
+            ),
+        }
+    }
+
     fn prepare<'v>(
         &self,
         readings: impl Iterator<Item = (Reading, &'v Value)>,
@@ -358,37 +414,45 @@ impl<'i> Request<'i> {
         let mut marks = Vec::new();
         let mut seen = HashSet::new();
         for (index, (reading, value)) in readings.enumerate() {
-            let (entry, message_id, answer) = match reading {
+            let (entry, message_id, own_id, answer) = match reading {
                 Ok(mut item) => {
-                    if let Some(mark) = self.mark(&item, value) {
+                    if let Some(mark) = self.mark(&item) {
                         if self.inner.recent.contains(mark) || !seen.insert(mark) {
-                            slots.push(Slot::Done(Outcome::Duplicate));
-                            continue;
+                            // What restricts is never a repetition: something may have been granted
+                            // since, and restricting twice is harmless.
+                            item.planned.retain(Planned::restricts);
+                            if item.planned.is_empty() {
+                                slots.push(Slot::Done(Outcome::Duplicate));
+                                continue;
+                            }
                         }
                         marks.push(mark);
                     }
+                    let own_id = item.message_id.is_some();
                     let message_id = item.message_id.take().unwrap_or_else(|| self.message_id());
                     let warnings = std::mem::take(&mut item.warnings);
                     let answer = Answer::Journalled(message_id.clone(), warnings);
-                    (Entry::Item(item), message_id, answer)
+                    (Entry::Item(item), message_id, own_id, answer)
                 }
                 Err(why) => {
                     let why = why.within(&place(index));
                     let body = truncated(value, self.inner.limits.event_bytes);
                     let answer = Answer::Rejected(why.clone());
-                    (Entry::Rejected { why, body }, self.message_id(), answer)
+                    let entry = Entry::Rejected { why, body };
+                    (entry, self.message_id(), false, answer)
                 }
             };
             slots.push(Slot::Entry(entries.len(), answer));
-            entries.push((entry, message_id));
+            entries.push((entry, message_id, own_id));
         }
         let received = self.times_of_receipt(entries.len());
         let ready: Vec<Ready> = entries
             .into_iter()
             .zip(received)
-            .map(|((entry, message_id), received_at)| Ready {
+            .map(|((entry, message_id, own_id), received_at)| Ready {
                 entry,
                 message_id,
+                own_id,
                 received_at,
             })
             .collect();
@@ -406,11 +470,22 @@ impl<'i> Request<'i> {
             .map(|slot| match slot {
                 Slot::Done(outcome) => outcome,
                 Slot::Entry(_, Answer::Rejected(why)) => Outcome::Rejected(why),
-                Slot::Entry(entry, Answer::Journalled(message_id, warnings)) => {
-                    Outcome::Journalled {
-                        event_id: recorded.ids[entry],
-                        message_id,
-                        warnings,
+                Slot::Entry(entry, Answer::Journalled(message_id, mut warnings)) => {
+                    if recorded.strangers.contains(&entry) {
+                        warnings.push(Warning::new(
+                            WarningCode::SubjectUnknown,
+                            "/subject",
+                            "nothing was ever sent about this identifier; recorded, but check \
+                             whether it is the person's",
+                        ));
+                    }
+                    match recorded.ids[entry] {
+                        Some(event_id) => Outcome::Journalled {
+                            event_id,
+                            message_id,
+                            warnings,
+                        },
+                        None => Outcome::Duplicate,
                     }
                 }
             })
@@ -419,17 +494,24 @@ impl<'i> Request<'i> {
             records: recorded.records,
             outcomes,
             marks,
+            unlinked: recorded.unlinked,
         })
     }
 
     /// What makes an item the same as an earlier one; an item without a message id never is.
-    fn mark(&self, item: &crate::planned::Item, value: &Value) -> Option<Mark> {
+    fn mark(&self, item: &Item) -> Option<Mark> {
         let id = item.message_id.as_deref()?;
-        let source = self.source.id().as_bytes();
-        Some(if item.compare_content {
-            mark([source, id.as_bytes(), value.to_string().as_bytes()])
-        } else {
-            mark([source, id.as_bytes()])
+        let sent = [self.source.id().as_bytes(), id.as_bytes()];
+        Some(match item.said {
+            Said::Call => mark(sent),
+            // As the ids of their events, by which the fold knows them again.
+            Said::Preferences | Said::Stated => {
+                let people = item.planned.iter().flat_map(|planned| {
+                    let about = &planned.about;
+                    [about.namespace.as_str().as_bytes(), about.value.as_bytes()]
+                });
+                mark(sent.into_iter().chain(people))
+            }
         })
     }
 
@@ -439,9 +521,10 @@ impl<'i> Request<'i> {
         format!("assent-{}", hex::encode(bytes))
     }
 
-    /// Times of receipt that rise with the order of the items, also from request to request, and
-    /// never lie in the future: a fact received later than a query's `now` would not be honoured by
-    /// it (I2). Where there is no room they are equal, and ties restrict.
+    /// Times of receipt that rise with the order of the items, also from request to request, even
+    /// when the clock is set back: what is said later must not be received earlier. Under load they
+    /// run ahead of the clock by a microsecond an item; a live read looks at least as late as the
+    /// latest receipt (I2).
     fn times_of_receipt(&self, count: usize) -> Vec<Timestamp> {
         let now = self.now.micros();
         let more = i64::try_from(count).unwrap_or(i64::MAX).saturating_sub(1);
@@ -451,7 +534,7 @@ impl<'i> Request<'i> {
             .max(last.micros().saturating_add(1));
         let times: Vec<Timestamp> = (0_i64..)
             .take(count)
-            .map(|index| Timestamp::from_micros(first.saturating_add(index).min(now)))
+            .map(|index| Timestamp::from_micros(first.saturating_add(index)))
             .collect();
         if let Some(latest) = times.last() {
             *last = *latest;

@@ -1,10 +1,14 @@
 //! What was acknowledged lately: saves work, decides nothing.
 //!
-//! Duplicates are decided in the fold, by (source, message id) within the declared window. This
-//! filter forgets, and an event it has forgotten is simply journalled once more. It is deterministic:
+//! Duplicates are decided in the fold: behaviour by (source, message id) within the declared window,
+//! grants by the id of their event, which is made of source, message id and person. This filter forgets, and an event it has forgotten is simply journalled once more. It is deterministic:
 //! two generations of equal size, no time and no chance.
+//!
+//! Links are remembered until any link is ended: then all are forgotten, and each is recorded again
+//! with its next call.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -30,6 +34,8 @@ pub(crate) fn mark<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Mark {
 pub(crate) struct Recent {
     halves: Mutex<(HashSet<Mark>, HashSet<Mark>)>,
     half: usize,
+    /// How often links were ended; part of the mark of a link.
+    unlinked: AtomicU64,
 }
 
 impl Recent {
@@ -37,7 +43,19 @@ impl Recent {
         Self {
             halves: Mutex::default(),
             half: capacity / 2,
+            unlinked: AtomicU64::new(0),
         }
+    }
+
+    /// What a mark of a link holds for; another one after [`Recent::forget_links`].
+    pub(crate) fn links(&self) -> u64 {
+        self.unlinked.load(Ordering::SeqCst)
+    }
+
+    /// A link was ended. Call it after that is in the journal: a link recorded before it must not be
+    /// taken for one that still stands.
+    pub(crate) fn forget_links(&self) {
+        self.unlinked.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn contains(&self, mark: Mark) -> bool {

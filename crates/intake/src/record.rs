@@ -3,10 +3,10 @@
 //! Three lookups for a whole request: identifiers, keys, and the clock; and at most one durable
 //! commit of the vault for new people and one for new keys.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use assent_consent::{Calendar, Namespace, SubjectId, Timestamp};
-use assent_event::{EventId, Identifier, IdentityLink, Payload, Rejection, Times, schema};
+use assent_event::{EventId, Identifier, IdentityLink, Payload, Rejection, Times, schema, topics};
 use assent_journal::{Record, Topic};
 use assent_vault::{Draft, RandomSource, Sealer, Vault};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::consent::RESERVED_NAMESPACE;
 use crate::error::Error;
 use crate::outcome::Rejected;
-use crate::planned::{Item, Planned, Say};
+use crate::planned::{Item, Planned, Said, Say};
 use crate::recent::{Mark, Recent, mark};
 
 /// The header that names the schema of a record's payload by its fingerprint.
@@ -30,16 +30,22 @@ pub(crate) enum Entry {
 pub(crate) struct Ready {
     pub(crate) entry: Entry,
     pub(crate) message_id: String,
+    /// Whether the sender gave the message id.
+    pub(crate) own_id: bool,
     pub(crate) received_at: Timestamp,
 }
 
 /// The records of a request.
 pub(crate) struct Records {
     pub(crate) records: Vec<Record>,
-    /// The first event of each entry.
-    pub(crate) ids: Vec<EventId>,
+    /// The first event of each entry; none when all of it stands already.
+    pub(crate) ids: Vec<Option<EventId>>,
     /// What need not be recorded again soon.
     pub(crate) once: Vec<Mark>,
+    /// Whether a link was ended, so that links have to be recorded again.
+    pub(crate) unlinked: bool,
+    /// Which entries are to protect somebody who was never heard of.
+    pub(crate) strangers: BTreeSet<usize>,
 }
 
 /// Makes records.
@@ -71,16 +77,20 @@ impl Recorder<'_> {
     }
 
     fn attempt(&self, ready: &[Ready]) -> Result<Records, Error> {
+        let strangers = self.strangers(ready)?;
         let subjects = self.subjects(ready)?;
         let mut out = Records {
             records: Vec::new(),
             ids: Vec::with_capacity(ready.len()),
             once: Vec::new(),
+            unlinked: false,
+            strangers,
         };
+        let links = self.recent.links();
         let mut drafts = Vec::with_capacity(ready.len());
         for entry in ready {
-            out.ids
-                .push(self.drafts(entry, &subjects, &mut drafts, &mut out.once)?);
+            let first = self.drafts(entry, &subjects, &mut drafts, &mut out, links)?;
+            out.ids.push(first);
         }
         let sealed = Sealer::new(self.vault, self.random).seal_batch(drafts)?;
         out.records.reserve(sealed.len());
@@ -97,6 +107,33 @@ impl Recorder<'_> {
             });
         }
         Ok(out)
+    }
+
+    /// Which entries refuse, withdraw or restrict for somebody of whom nothing is known, neither to
+    /// the vault nor from an earlier entry. Their sender may have mistaken the identifier.
+    fn strangers(&self, ready: &[Ready]) -> Result<BTreeSet<usize>, Error> {
+        let mut named = HashSet::new();
+        let mut asked = Vec::new();
+        for (index, entry) in ready.iter().enumerate() {
+            let Entry::Item(item) = &entry.entry else {
+                continue;
+            };
+            for planned in &item.planned {
+                let first = named.insert(&planned.about);
+                if first && item.said == Said::Stated && planned.protects() {
+                    asked.push((index, planned.about.clone()));
+                }
+            }
+        }
+        if asked.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let (places, identifiers): (Vec<usize>, Vec<Identifier>) = asked.into_iter().unzip();
+        let found = self.vault.subjects(&identifiers, false)?;
+        let unknown = places.into_iter().zip(found);
+        Ok(unknown
+            .filter_map(|(index, subject)| subject.is_none().then_some(index))
+            .collect())
     }
 
     /// Looks up everybody who is named, once.
@@ -152,19 +189,25 @@ impl Recorder<'_> {
         ready: &Ready,
         subjects: &Subjects,
         drafts: &mut Vec<Draft>,
-        once: &mut Vec<Mark>,
-    ) -> Result<EventId, Error> {
+        out: &mut Records,
+        links: u64,
+    ) -> Result<Option<EventId>, Error> {
         let of =
             |identifier: &Identifier| subjects.get(identifier).copied().ok_or(Error::Interrupted);
         let mut first = None;
-        let mut push = |subject, times, suffix: &str, payload| {
-            let id = self.event_id();
+        let mut push = |subject, times, suffix: &str, payload: Payload| {
+            let message_id = format!("{}{suffix}", ready.message_id);
+            let id = if ready.own_id && payload.kind().topic() == topics::CONSENT {
+                self.id_of(&message_id, subject)
+            } else {
+                self.event_id()
+            };
             first.get_or_insert(id);
             drafts.push(Draft {
                 id,
                 subject,
                 source: self.source.to_owned(),
-                message_id: format!("{}{suffix}", ready.message_id),
+                message_id,
                 times,
                 payload,
             });
@@ -176,11 +219,17 @@ impl Recorder<'_> {
                     let subject = of(&planned.about)?;
                     let (payload, other) = payload(&planned.say, subjects, of)?;
                     if planned.once {
-                        let mark = once_mark(subject, other, &planned.suffix);
-                        if self.recent.contains(mark) || once.contains(&mark) {
+                        let mark = once_mark(links, subject, other, &planned.suffix);
+                        // After a link was ended within this request nothing of before it holds.
+                        let stands = !out.unlinked && self.recent.contains(mark);
+                        if stands || out.once.contains(&mark) {
                             continue;
                         }
-                        once.push(mark);
+                        out.once.push(mark);
+                    }
+                    if matches!(planned.say, Say::Link { linked: false, .. }) {
+                        out.unlinked = true;
+                        out.once.clear();
                     }
                     push(subject, times, &planned.suffix, payload);
                 }
@@ -194,7 +243,18 @@ impl Recorder<'_> {
                 push(subject, Times::at(ready.received_at), "", rejection.into());
             }
         }
-        Ok(first.unwrap_or_else(|| self.event_id()))
+        Ok(first)
+    }
+
+    /// The id of an event that bears on verdicts: of what its sender sends again, the same again, so
+    /// that whoever folds it can tell that a grant is not a new one, however long ago it came first.
+    fn id_of(&self, message_id: &str, subject: SubjectId) -> EventId {
+        let parts = [
+            self.source.as_bytes(),
+            message_id.as_bytes(),
+            &subject.to_bytes()[..],
+        ];
+        EventId::from_bytes(mark(parts).to_be_bytes())
     }
 
     fn event_id(&self) -> EventId {
@@ -267,7 +327,13 @@ fn times(item: &Item, received_at: Timestamp) -> Times {
     }
 }
 
-fn once_mark(subject: SubjectId, other: Option<SubjectId>, suffix: &str) -> Mark {
+fn once_mark(links: u64, subject: SubjectId, other: Option<SubjectId>, suffix: &str) -> Mark {
     let other = other.map(SubjectId::to_bytes).unwrap_or_default();
-    mark([&b"once"[..], subject.as_bytes(), &other, suffix.as_bytes()])
+    mark([
+        &b"once"[..],
+        &links.to_be_bytes(),
+        subject.as_bytes(),
+        &other,
+        suffix.as_bytes(),
+    ])
 }

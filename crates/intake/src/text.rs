@@ -21,14 +21,44 @@ pub(crate) fn object<'v>(object: &'v Object, name: &str) -> Option<&'v Object> {
     object.get(name).and_then(Value::as_object)
 }
 
-/// A text, or a number as a text; `None` when it is something else, empty or too long.
+/// A text without white space around it and without characters that cannot be seen. Nobody can tell
+/// `"P01"` from `"P01\u{200b}"` or `"P01 "`, so they must not be two people.
+pub(crate) fn clean(text: &str) -> String {
+    let seen: String = text.chars().filter(|c| !is_invisible(*c)).collect();
+    // White space includes U+00A0 and U+3000.
+    seen.trim().to_owned()
+}
+
+/// Format characters of no width: zero-width spaces and joiners, marks of direction, BOM.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+    )
+}
+
+/// Whether two names are one, whatever their case and the space around them.
+pub(crate) fn alike(a: &str, b: &str) -> bool {
+    let (a, b) = (a.trim(), b.trim());
+    a.eq_ignore_ascii_case(b)
+        || (!(a.is_ascii() && b.is_ascii()) && a.to_lowercase() == b.to_lowercase())
+}
+
+/// A text, cleaned, or a number as a text; `None` when it is something else, empty or too long.
 pub(crate) fn plain(value: &Value) -> Option<String> {
     let text = match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => clean(text),
         Value::Number(number) => number.to_string(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
-    (!text.trim().is_empty() && text.chars().count() <= MOST_TEXT).then_some(text)
+    (!text.is_empty() && text.chars().count() <= MOST_TEXT).then_some(text)
 }
 
 /// A field that may be absent, null or an empty text, and else is a text or number.
@@ -38,7 +68,7 @@ pub(crate) fn plain(value: &Value) -> Option<String> {
 pub(crate) fn optional(object: &Object, name: &str) -> Result<Option<String>, Rejected> {
     match field(object, name) {
         None => Ok(None),
-        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text)) if clean(text).is_empty() => Ok(None),
         Some(value) => plain(value).map(Some).ok_or_else(|| {
             Rejected::new(
                 Code::FieldInvalid,

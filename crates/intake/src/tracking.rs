@@ -1,32 +1,4 @@
-//! `POST /v1/{track,identify,page,screen,group,alias,batch}`: what the SDKs of Segment and
-//! RudderStack send.
-//!
-//! The body is parsed by its bytes whatever its content type. A batch is `{"batch": [item, …],
-//! "sentAt": …, "context": …}` whose items carry `type`; the other routes take one item. `userId` and
-//! `anonymousId` may be numbers; null and empty are absent; an item needs one of them. `messageId` is
-//! opaque and shorter than 100 characters; without one a new one is made.
-//!
-//! | call | becomes |
-//! |---|---|
-//! | `track` | behaviour of that name. `properties.revenue`, `currency`, `quantity` and `product` (or `product_id`) are fields of their own; properties declared sensitive for the source are sealed apart; direct identifiers among the properties are left out |
-//! | `track` named `Subscription Started`, `Subscription Updated`, `Subscription Ended` | a subscription change (server key) from `subscription` or `subscription_id`, `plan`, `status`, `started_at`, `renews_at`, `ends_at`, `amount`, `currency`; and the same event as behaviour, whose message id has `/behaviour` behind it |
-//! | `track` named `Segment Consent Preference Updated` | decisions: each category of the source's `consent_categories` that `context.consent.categoryPreferences` does not set to true is withdrawn; one that is true is a grant, checked like every grant, its notice, act and so on taken from `properties` |
-//! | `page`, `screen` | behaviour named `Page Viewed` or `Screen Viewed`, with `name` and `category` among the properties |
-//! | `identify` | traits. Those declared in traits.yaml are checked against their type and go to the profile or the sensitive block; the source's identifiers (and `email`, `phone`, `openid`) go to the identity block; others are left out with a warning. `null` deletes a trait |
-//! | `group` | membership in the account `groupId`, described by the traits the source declares; `traits.left: true` ends it |
-//! | `alias` | a link of `userId` and `previousId` (a known user id, or else an anonymous one) |
-//!
-//! Under a server key a call with both ids links them (once). A browser's key may record behaviour,
-//! traits and memberships of people known by `anonymousId` only; for known people, and for `alias`,
-//! it gets `server_key_required`. `context` is used for `traits` and `consent` only, and not kept:
-//! addresses and devices are personal information that nobody declared a purpose for (art. 6).
-//!
-//! **Clock.** `base = timestamp ?? originalTimestamp ?? received`; `skew = received − sentAt` (of the
-//! item, else of the batch; none without); the event time is `base + skew`, at the latest the time of
-//! receipt. What the sender wrote is kept beside it.
-//!
-//! **Sec-GPC.** A browser's call with the signal refuses the source's `gpc_purposes` for the
-//! `anonymousId`. Its absence says nothing.
+#![doc = include_str!("../../../docs/tracking-api.md")]
 
 mod behaviour;
 mod body;
@@ -43,7 +15,7 @@ use serde_json::Value;
 
 use crate::consent::event_too_large;
 use crate::outcome::{Code, Rejected, Warning};
-use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Say};
+use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Said, Say};
 use crate::text::{self, Object};
 
 /// Which call a body is.
@@ -141,7 +113,11 @@ pub(crate) fn read(
         times: call.times,
         planned,
         warnings: call.warnings,
-        compare_content: call.decides,
+        said: if call.decides {
+            Said::Preferences
+        } else {
+            Said::Call
+        },
     })
 }
 
@@ -186,6 +162,12 @@ impl<'c> Call<'c> {
                 })
             })
         };
+        let named = named
+            .map(|Identifier { namespace, value }| Identifier {
+                namespace,
+                value: text::clean(&value),
+            })
+            .filter(|named| !named.value.is_empty());
         let user = id("userId", &namespaces.user_id)?;
         let anonymous = id("anonymousId", &namespaces.anonymous_id)?;
         if user.is_none() && anonymous.is_none() && named.is_none() {
@@ -345,7 +327,7 @@ impl<'c> Call<'c> {
                     .unauthenticated();
                 refusal.clear.form = "general".to_owned();
                 let suffix = format!("/gpc/{purpose}");
-                Planned::further(anonymous.clone(), suffix, refusal).once()
+                Planned::further(anonymous.clone(), suffix, refusal)
             })
             .collect()
     }

@@ -164,6 +164,13 @@ impl Permit {
         self.shared.state().applied.clone()
     }
 
+    /// The latest receipt of any fact applied, [`Timestamp::MIN`] when there is none. What is
+    /// received next has to be received later, whatever the clock says.
+    #[must_use]
+    pub fn latest_receipt(&self) -> Timestamp {
+        self.shared.state().latest_receipt
+    }
+
     /// The number of a subject; `None`: never heard of.
     #[must_use]
     pub fn number_of(&self, subject: &SubjectId) -> Option<u32> {

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use assent_consent::{Fact, FactKind, Registry as ConsentRegistry, SubjectId, Timestamp};
+use assent_consent::{
+    DecisionState, Fact, FactKind, Registry as ConsentRegistry, SubjectId, Timestamp,
+};
 use assent_event::topics;
 use assent_journal::{Checkpoint, Position, Stored, Topic};
 use assent_programme::{Absorbed, RegistryState};
@@ -118,6 +120,14 @@ impl State {
             .or_insert(Timestamp::MIN);
         *receipt = (*receipt).max(fact.received_at);
         let number = self.number(fact.subject)?;
+        if is_widening(&fact.kind) && self.has_applied(number, fact.id) {
+            // Sent again, perhaps after what it allowed was taken back: it is no new permission.
+            tracing::debug!(
+                offset = place.offset,
+                "a fact that widens came again; it counts once"
+            );
+            return Ok(());
+        }
         let other = match &fact.kind {
             FactKind::Linked { other } | FactKind::Unlinked { other } => Some(self.number(*other)?),
             FactKind::Decision(_)
@@ -143,6 +153,12 @@ impl State {
             self.settle_members(number);
         }
         Ok(())
+    }
+
+    /// Whether a fact of this id counts for the subject already.
+    fn has_applied(&self, number: u32, id: [u8; 16]) -> bool {
+        let history = self.histories.get(index(number));
+        history.is_some_and(|history| history.facts.iter().any(|fact| fact.id == id))
     }
 
     /// The receipt to assume for a record that does not tell: the latest of its partition so far,
@@ -225,6 +241,25 @@ impl State {
             })?;
         }
         Ok(Arc::new(registry))
+    }
+}
+
+/// Whether a fact can make more lawful than was before. Only such a one is left out when it comes
+/// again under its id: one that restricts counts as often as it comes (I6).
+fn is_widening(kind: &FactKind) -> bool {
+    match kind {
+        FactKind::Decision(decision) => decision.state == DecisionState::Granted,
+        FactKind::Unlinked { .. }
+        | FactKind::RestrictionLifted { .. }
+        | FactKind::ContractStarted { .. }
+        | FactKind::GuardianshipStarted { .. }
+        | FactKind::PublicSource { .. } => true,
+        FactKind::Linked { .. }
+        | FactKind::ContractEnded { .. }
+        | FactKind::BirthDate(_)
+        | FactKind::GuardianshipEnded { .. }
+        | FactKind::Restricted { .. }
+        | FactKind::Erased => false,
     }
 }
 

@@ -11,6 +11,7 @@ use assent_permit::Permit;
 use assent_vault::{RandomSource, Vault};
 
 use crate::gate::FileCache;
+use crate::workers::Workers;
 
 /// Where the present comes from; only the binary reads the wall clock.
 pub trait Clock: Send + Sync + 'static {
@@ -42,7 +43,7 @@ pub struct Stores {
 pub struct Limits {
     /// Memory of operators that hold rows, in bytes. Nothing is ever spilled to disk.
     pub memory_bytes: usize,
-    /// From opening the plan to the last row.
+    /// From being asked to the last row: waiting for a turn, planning and running.
     pub timeout: Duration,
     /// Rows of a result; more is an error, never a silent cut.
     pub rows: usize,
@@ -50,10 +51,12 @@ pub struct Limits {
     pub partitions: usize,
     /// Runs of subjects held in memory over all files, 8 bytes each.
     pub cached_runs: usize,
+    /// Queries that may run at once; the others wait, and their waiting counts against `timeout`.
+    pub concurrent: usize,
 }
 
 impl Default for Limits {
-    /// 1 GiB, a minute, a million rows, two threads, 64 million runs (512 MiB).
+    /// 1 GiB, a minute, a million rows, two threads, 64 million runs (512 MiB), four queries at once.
     fn default() -> Self {
         Self {
             memory_bytes: 1 << 30,
@@ -61,6 +64,7 @@ impl Default for Limits {
             rows: 1_000_000,
             partitions: 2,
             cached_runs: 64 << 20,
+            concurrent: 4,
         }
     }
 }
@@ -72,6 +76,7 @@ pub struct Engine {
     pub(crate) random: Arc<dyn RandomSource>,
     pub(crate) limits: Limits,
     pub(crate) files: Arc<FileCache>,
+    pub(crate) workers: Workers,
 }
 
 impl Engine {
@@ -84,12 +89,14 @@ impl Engine {
         limits: Limits,
     ) -> Arc<Self> {
         let files = Arc::new(FileCache::new(limits.cached_runs));
+        let workers = Workers::start(limits.concurrent);
         Arc::new(Self {
             stores,
             clock,
             random,
             limits,
             files,
+            workers,
         })
     }
 

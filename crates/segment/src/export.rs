@@ -74,7 +74,7 @@ pub struct ExportManifest {
     pub channel: Option<String>,
     /// The recipient.
     pub recipient: Option<String>,
-    /// Evaluation time, journal position and profile manifest.
+    /// Evaluation time and the digest of the place, by which the use log has its positions.
     pub position: serde_json::Value,
     /// Rows in the file.
     pub rows: usize,

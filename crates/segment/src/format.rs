@@ -3,8 +3,8 @@
 //! Encoders only see batches that have left the gate. What they write is rebuilt from the values: a batch is compacted
 //! first, so that no buffer behind a slice travels along.
 
-use std::fmt;
-use std::io::Write;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -96,12 +96,16 @@ impl FromStr for Format {
 /// Writes rows in a format.
 ///
 /// # Errors
-/// `Internal` when an encoder fails; the text holds no value.
+/// `Invalid` when a cell has no text, such as an instant beyond the calendar; `Internal` when an encoder fails. The text
+/// holds no value.
 pub fn encode(format: Format, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
     let compacted = batches
         .iter()
         .map(compact)
         .collect::<Result<Vec<RecordBatch>>>()?;
+    if !matches!(format, Format::Parquet | Format::Arrow) {
+        compacted.iter().try_for_each(legible)?;
+    }
     match format {
         Format::Table => table(schema, &compacted),
         Format::Json => json(&compacted),
@@ -123,6 +127,35 @@ fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
     }
     let rows = u64::try_from(batch.num_rows()).map_err(failed)?;
     take_record_batch(batch, &UInt64Array::from_iter_values(0..rows)).map_err(failed)
+}
+
+/// Refuses a batch with a cell that has no text: encoders would write the reason into the cell.
+fn legible(batch: &RecordBatch) -> Result<()> {
+    let options = FormatOptions::default().with_display_error(false);
+    let mut text = String::new();
+    for column in batch.columns() {
+        let always = column.data_type().is_integer()
+            || column.data_type().is_floating()
+            || matches!(
+                column.data_type(),
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Boolean
+            );
+        if always {
+            continue;
+        }
+        let formatter = ArrayFormatter::try_new(column, &options).map_err(failed)?;
+        for row in 0..column.len() {
+            text.clear();
+            write!(text, "{}", formatter.value(row)).map_err(|_| {
+                Error::invalid(
+                    "cell_without_text",
+                    "a value of the result lies outside what can be written, such as a time beyond the calendar",
+                )
+                .help("bound it in the query, or ask for parquet or arrow")
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn table(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {

@@ -11,7 +11,7 @@
 //! # The way of a query
 //!
 //! 1. [`LawfulSession::open`]: entitlement, barrier, then one permit set, one snapshot and one evaluation time are fixed.
-//! 2. The text is parsed; only a single query passes ([`sql::statement`]).
+//! 2. On threads of its own ([`Engine`]), the text is measured and parsed; only a single query passes ([`sql::statement`]).
 //! 3. It is planned against a catalog built from the purpose: a column the purpose may not read does not exist.
 //! 4. The plan is looked at once more ([`sql::plan`]); it can only hold relational algebra over our tables.
 //! 5. Each table is an opaque leaf ([`gate`]) that reads permitted rows and masks cells before anything else sees them.
@@ -28,6 +28,7 @@ mod segments;
 mod session;
 pub mod sql;
 mod use_log;
+mod workers;
 
 pub use engine::{Clock, Engine, Limits, Stores};
 pub use entitlement::{Asked, allowed_purposes};

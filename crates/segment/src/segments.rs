@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result, names};
 use crate::gate;
 use crate::session::{LawfulSession, QueryResult, logical, refused};
 use crate::sql::state;
+use crate::workers::on_a_large_stack;
 
 /// The columns a segment's result is known by; it must hold one of them.
 const IDS: [&str; 2] = ["member_id", "account_id"];
@@ -211,14 +212,24 @@ pub fn check_segment(registry: &RegistryState, segment: &SegmentDefinition) -> R
         registry.settings().calendar,
     )?;
     // Planning over tables in memory never waits.
-    let plan = logical(&state, &catalogs, &segment.query)
-        .now_or_never()
-        .ok_or_else(|| Error::internal("check", "planning a segment waited for something"))??;
+    let plan = on_a_large_stack(|| {
+        logical(&state, &catalogs, &segment.query)
+            .now_or_never()
+            .ok_or_else(|| Error::internal("check", "planning a segment waited for something"))?
+    })?;
     let has_id =
         plan.schema().fields().iter().any(|field| {
             IDS.contains(&field.name().as_str()) && *field.data_type() == DataType::Utf8
         });
     if has_id { Ok(()) } else { Err(no_id()) }
+}
+
+/// What a segment's purpose can read, as a text.
+fn columns(registry: &RegistryState, segment: &SegmentDefinition) -> String {
+    registry.purpose(&segment.purpose).map_or_else(
+        || "declare its purpose first".to_owned(),
+        |purpose| gate::catalog_of_empty(gate::visible(registry, &purpose.categories)).described(),
+    )
 }
 
 /// The check that `plan` of a programme takes.
@@ -239,8 +250,7 @@ impl SegmentCheck for SqlCheck {
                 message: error.message().to_owned(),
                 fix: error
                     .fix()
-                    .unwrap_or("see the columns of the purpose with `assent explain --purpose`")
-                    .to_owned(),
+                    .map_or_else(|| columns(state, segment), str::to_owned),
             }
         })
     }

@@ -44,15 +44,37 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// The place as JSON, as it stands in the use log and in export manifests.
+    /// The place as JSON, as answers and export manifests show it. How far each partition has got would tell how much
+    /// the people do whom the reader may not see (I1), so the positions stand there as a digest only; an officer finds
+    /// them by it in the use log.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "evaluated_at": self.evaluated_at,
+            "looking_back": self.looking_back,
+            "position": self.digest(),
+        })
+    }
+
+    /// The place as JSON with every position and the digest that answers show, for the use log.
+    pub(crate) fn for_the_log(&self) -> serde_json::Value {
+        let mut place = self.place();
+        place["digest"] = self.digest().into();
+        place
+    }
+
+    fn place(&self) -> serde_json::Value {
+        serde_json::json!({
+            "evaluated_at": self.evaluated_at,
+            "looking_back": self.looking_back,
             "position": positions(&self.position),
             "manifest": self.manifest,
             "projected": positions(&self.projected),
         })
+    }
+
+    fn digest(&self) -> String {
+        use_log::sha256_hex(&self.place().to_string())
     }
 }
 
@@ -98,7 +120,7 @@ pub struct LawfulSession {
     pub(crate) gate: Arc<Gate>,
     pub(crate) answered: Answered,
     catalogs: LawfulCatalogs,
-    state: SessionState,
+    state: Arc<SessionState>,
 }
 
 impl std::fmt::Debug for LawfulSession {
@@ -170,7 +192,7 @@ impl LawfulSession {
             gate,
             answered,
             catalogs,
-            state,
+            state: Arc::new(state),
         })
     }
 
@@ -223,58 +245,23 @@ impl LawfulSession {
         result
     }
 
-    /// Answers without journalling; every caller journals before it lets anything out.
+    /// Answers without journalling; every caller journals before it lets anything out. Planning and running happen on
+    /// the engine's own threads, so that no query keeps whatever else this process serves waiting.
     pub(crate) async fn rows(&self, sql: &str) -> Result<QueryResult> {
-        let plan = self.plan(sql).await?;
-        let limit = self.engine.limits.timeout;
-        match tokio::time::timeout(limit, self.execute(plan)).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(
-                ErrorKind::Exhausted,
-                "timeout",
-                format!("the query took longer than {} s", limit.as_secs_f64()),
-            )
-            .help("narrow it, or aggregate earlier")),
-        }
-    }
-
-    /// Text to vetted, optimised plan. No row has been read so far.
-    async fn plan(&self, sql: &str) -> Result<LogicalPlan> {
-        logical(&self.state, &self.catalogs, sql).await
-    }
-
-    async fn execute(&self, plan: LogicalPlan) -> Result<QueryResult> {
-        let physical: Arc<dyn ExecutionPlan> = self
-            .state
-            .query_planner()
-            .create_physical_plan(&plan, &self.state)
-            .await
-            .map_err(|error| faults::of_execution(&error))?;
-        let schema = physical.schema();
-        let mut stream = execute_stream(physical, self.state.task_ctx())
-            .map_err(|error| faults::of_execution(&error))?;
-        let (mut rows, mut batches) = (0, Vec::new());
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(|error| faults::of_execution(&error))?;
-            rows += batch.num_rows();
-            if rows > self.engine.limits.rows {
-                return Err(Error::new(
-                    ErrorKind::Exhausted,
-                    "row_limit",
-                    format!("the result has more than {} rows", self.engine.limits.rows),
-                )
-                .help("add a LIMIT or aggregate; exports are made with `assent segment export`"));
-            }
-            if batch.num_rows() > 0 {
-                batches.push(batch);
-            }
-        }
-        Ok(QueryResult {
-            schema,
-            batches,
-            rows,
+        let running = Running {
+            state: Arc::clone(&self.state),
+            catalogs: self.catalogs.clone(),
+            row_limit: self.engine.limits.rows,
             answered: self.answered.clone(),
-        })
+        };
+        let sql = sql.to_owned();
+        self.engine
+            .workers
+            .run(self.engine.limits.timeout, async move {
+                let plan = logical(&running.state, &running.catalogs, &sql).await?;
+                running.execute(plan).await
+            })
+            .await
     }
 
     /// Journals what is about to leave, be it rows or an error.
@@ -304,7 +291,7 @@ impl LawfulSession {
             principal: self.principal.name.clone(),
             declared: self.answered.declared.clone(),
             basis: self.purpose.basis,
-            position: self.answered.to_json().to_string(),
+            position: self.answered.for_the_log().to_string(),
             as_of: self
                 .answered
                 .looking_back
@@ -314,7 +301,51 @@ impl LawfulSession {
     }
 }
 
-/// Text to vetted, optimised plan over a catalog.
+/// What a query takes along to the engine's threads.
+struct Running {
+    state: Arc<SessionState>,
+    catalogs: LawfulCatalogs,
+    row_limit: usize,
+    answered: Answered,
+}
+
+impl Running {
+    async fn execute(self, plan: LogicalPlan) -> Result<QueryResult> {
+        let physical: Arc<dyn ExecutionPlan> = self
+            .state
+            .query_planner()
+            .create_physical_plan(&plan, self.state.as_ref())
+            .await
+            .map_err(|error| faults::of_execution(&error))?;
+        let schema = physical.schema();
+        let mut stream = execute_stream(physical, self.state.task_ctx())
+            .map_err(|error| faults::of_execution(&error))?;
+        let (mut rows, mut batches) = (0, Vec::new());
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(|error| faults::of_execution(&error))?;
+            rows += batch.num_rows();
+            if rows > self.row_limit {
+                return Err(Error::new(
+                    ErrorKind::Exhausted,
+                    "row_limit",
+                    format!("the result has more than {} rows", self.row_limit),
+                )
+                .help("add a LIMIT or aggregate; exports are made with `assent segment export`"));
+            }
+            if batch.num_rows() > 0 {
+                batches.push(batch);
+            }
+        }
+        Ok(QueryResult {
+            schema,
+            batches,
+            rows,
+            answered: self.answered,
+        })
+    }
+}
+
+/// Text to vetted, optimised plan over a catalog. No row has been read so far.
 pub(crate) async fn logical(
     state: &SessionState,
     catalogs: &LawfulCatalogs,

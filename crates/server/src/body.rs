@@ -21,22 +21,38 @@ impl<T: DeserializeOwned> FromRequest<Services> for JsonBody<T> {
     async fn from_request(request: Request, services: &Services) -> Result<Self, Problem> {
         let (head, body) = request.into_parts();
         let bytes = read(&head.headers, body, services.body_limit).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            // serde's text can quote a value of the body; the place is enough to find it.
-            let what = match error.classify() {
-                Category::Data => "a field is missing, unknown or of another type",
-                Category::Syntax | Category::Eof | Category::Io => "it is not JSON",
-            };
-            Problem::invalid(
-                "body_unreadable",
-                format!(
-                    "the body: {what} (line {}, column {})",
-                    error.line(),
-                    error.column()
-                ),
-            )
-        })
+        parse(&bytes).map(Self)
     }
+}
+
+impl<T: DeserializeOwned + Default> JsonBody<T> {
+    /// As extracted, with an empty body standing for the default.
+    pub(crate) async fn or_default(request: Request, services: &Services) -> Result<Self, Problem> {
+        let (head, body) = request.into_parts();
+        let bytes = read(&head.headers, body, services.body_limit).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        parse(&bytes).map(Self)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        // serde's text can quote a value of the body; the place is enough to find it.
+        let what = match error.classify() {
+            Category::Data => "a field is missing, unknown or of another type",
+            Category::Syntax | Category::Eof | Category::Io => "it is not JSON",
+        };
+        Problem::invalid(
+            "body_unreadable",
+            format!(
+                "the body: {what} (line {}, column {})",
+                error.line(),
+                error.column()
+            ),
+        )
+    })
 }
 
 /// Reads a whole body of at most `limit` bytes, inflated if it says gzip; the limit holds for both sizes.

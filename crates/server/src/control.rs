@@ -2,6 +2,7 @@
 //!
 //! The trait is the seam: HTTP here, files and stores in the binary.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -71,11 +72,19 @@ pub struct ImportProgress {
     pub duplicates: u64,
     /// Rows written to the reject file.
     pub rejected: u64,
+    /// How often each reason to reject was given.
+    pub reasons: BTreeMap<String, u64>,
+    /// How often each warning was given about an event that was taken: code and message.
+    pub warnings: BTreeMap<String, u64>,
     /// Whether an earlier run had come to the end of the file already: nothing was sent.
     pub finished_before: bool,
     /// Why it stopped before the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether it stopped because the call was wrong: the mapping, or what it was used with.
+    pub usage: bool,
+    /// Whether it stopped after something was taken, so that the same call goes on from there.
+    pub resumable: bool,
 }
 
 /// What a projection run did.

@@ -6,7 +6,8 @@
 use assent_intake::{ErrorKind, Outcome, Route, Warning};
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::Services;
@@ -47,22 +48,33 @@ pub(crate) async fn events(
 pub(crate) async fn consents(
     State(services): State<Services>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let caller = authorization::caller(&head.headers)?;
     let body = body::read(&head.headers, body, services.body_limit).await?;
-    let decisions = serde_json::from_slice(&body).map_err(|error| {
-        Problem::invalid(
-            "not_json",
-            format!(
-                "the body is not JSON (line {}, column {})",
-                error.line(),
-                error.column()
-            ),
-        )
-    })?;
-    let outcomes = services.intake.consents(&caller, decisions).await?;
-    Ok(Json(answer(&outcomes)))
+    let outcomes = services.intake.consents_bytes(&caller, &body).await?;
+    Ok(decided(&outcomes))
+}
+
+/// A caller who sent decisions and had none recorded must not take the answer for a yes: 422, with the same members as
+/// ever besides those of a problem. (Tracking routes answer 200 whatever became of single events: their SDKs would send
+/// the same batch again for ever.)
+fn decided(outcomes: &[Outcome]) -> Response {
+    let mut answer = answer(outcomes);
+    let refused = |outcome: &Outcome| matches!(outcome, Outcome::Rejected(_));
+    if outcomes.is_empty() || !outcomes.iter().all(refused) {
+        return Json(answer).into_response();
+    }
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let detail = "every decision of this request was refused; see `rejected`";
+    answer["success"] = false.into();
+    answer["type"] = "urn:assent:problem:nothing_recorded".into();
+    answer["status"] = status.as_u16().into();
+    answer["code"] = "nothing_recorded".into();
+    answer["detail"] = detail.into();
+    answer["message"] = detail.into();
+    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, content_type, answer.to_string()).into_response()
 }
 
 /// `success` is what SDKs look at; `rejected` and `warnings` are for people.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array};
 use assent_segment::{ExportFormat, LawfulSession};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -105,7 +105,7 @@ pub(crate) async fn show(
     .into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {
     as_of: Option<String>,
@@ -115,10 +115,12 @@ pub(crate) async fn run(
     State(services): State<Services>,
     headers: HeaderMap,
     Path(name): Path<String>,
-    JsonBody(run): JsonBody<Run>,
+    body: Request,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
     let principal = principal(&services, &headers).await?;
+    // An empty body asks for the present.
+    let JsonBody(run) = JsonBody::<Run>::or_default(body, &services).await?;
     let as_of = instant(run.as_of.as_deref())?;
     let session = LawfulSession::for_segment(&services.engine, &principal, &name, as_of).await?;
     answer::rows(format, &session.run_segment(&name).await?.result)

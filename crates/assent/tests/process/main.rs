@@ -1,5 +1,6 @@
 //! The binary as its users meet it: started, spoken to, killed, started again.
 
 mod command_line;
+mod importing;
 mod kill;
 mod running;

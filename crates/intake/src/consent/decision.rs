@@ -49,7 +49,32 @@ pub(super) enum Stated {
 
 impl Stated {
     pub(super) fn read(object: &Object) -> Self {
-        let text = match text::field(object, "state") {
+        Self::of(text::field(object, "state"))
+    }
+
+    /// The most restrictive of the states in a list, when `state` was repeated.
+    pub(super) fn of_all(state: Option<&Value>) -> Self {
+        let Some(Value::Array(states)) = state else {
+            return Self::of(state);
+        };
+        let stated: Vec<Self> = states
+            .iter()
+            .map(|state| Self::of(Some(state).filter(|state| !state.is_null())))
+            .collect();
+        [
+            Self::Withdrawn,
+            Self::Refused,
+            Self::Unreadable,
+            Self::Granted,
+            Self::Misspelt,
+        ]
+        .into_iter()
+        .find(|one| stated.contains(one))
+        .unwrap_or(Self::Missing)
+    }
+
+    fn of(state: Option<&Value>) -> Self {
+        let text = match state {
             None => return Self::Missing,
             Some(Value::String(text)) => text.trim().to_ascii_lowercase().replace([' ', '-'], "_"),
             Some(

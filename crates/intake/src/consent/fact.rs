@@ -7,7 +7,7 @@ use super::grant::{MOST_IDENTIFIERS, known_purpose};
 use super::restriction::suffix;
 use super::subject;
 use crate::outcome::{Code, Rejected, Warning, WarningCode};
-use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Say};
+use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Said, Say};
 use crate::text::{self, Object};
 
 const FACTS: &str = "contract_started, contract_ended, birth_date, guardianship_started, \
@@ -67,7 +67,7 @@ pub(super) fn read(cx: &Context<'_>, object: &Object) -> Reading {
         },
         planned,
         warnings: reader.warnings,
-        compare_content: true,
+        said: Said::Stated,
     })
 }
 

@@ -15,7 +15,7 @@ use super::restriction::suffix;
 use super::scope::Scope;
 use super::subject;
 use crate::outcome::{Code, Rejected, Warning, WarningCode};
-use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Say};
+use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Said, Say};
 use crate::text::{self, Object};
 
 /// The most identifiers of one decision.
@@ -72,7 +72,7 @@ pub(crate) fn read(cx: &Context<'_>, object: &Object) -> Reading {
         },
         planned,
         warnings,
-        compare_content: true,
+        said: Said::Stated,
     })
 }
 
@@ -117,7 +117,7 @@ fn subjects(object: &Object, authenticated: bool) -> Result<Vec<Identifier>, Rej
 fn unknown_namespaces(cx: &Context<'_>, subjects: &[Identifier]) -> Vec<Warning> {
     if subjects
         .iter()
-        .all(|id| subject::is_known(cx, &id.namespace))
+        .all(|id| subject::is_known(cx.registry, &id.namespace))
     {
         return Vec::new();
     }

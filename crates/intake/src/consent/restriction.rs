@@ -14,7 +14,7 @@ use super::grant::MOST_IDENTIFIERS;
 use super::scope::Scope;
 use super::subject;
 use crate::outcome::{Warning, WarningCode};
-use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Say};
+use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Said, Say};
 use crate::text::{self, Object};
 
 pub(super) fn read(cx: &Context<'_>, object: &Object, stated: Stated, too_large: bool) -> Reading {
@@ -41,7 +41,7 @@ pub(super) fn read(cx: &Context<'_>, object: &Object, stated: Stated, too_large:
     if named
         .identifiers
         .iter()
-        .any(|id| !subject::is_known(cx, &id.namespace))
+        .any(|id| !subject::is_known(cx.registry, &id.namespace))
     {
         reader.warn(
             WarningCode::NamespaceUnknown,
@@ -73,7 +73,7 @@ pub(super) fn read(cx: &Context<'_>, object: &Object, stated: Stated, too_large:
         times,
         planned,
         warnings: reader.warnings,
-        compare_content: true,
+        said: Said::Stated,
     })
 }
 

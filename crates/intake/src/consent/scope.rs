@@ -8,15 +8,15 @@ use assent_consent::{
 
 /// Everything the purposes reached by a selector declare.
 #[derive(Default)]
-pub(super) struct Scope {
-    pub(super) channels: BTreeSet<Channel>,
-    pub(super) recipients: BTreeSet<RecipientId>,
-    pub(super) categories: BTreeSet<Category>,
+pub(crate) struct Scope {
+    pub(crate) channels: BTreeSet<Channel>,
+    pub(crate) recipients: BTreeSet<RecipientId>,
+    pub(crate) categories: BTreeSet<Category>,
 }
 
 impl Scope {
     /// What a decision about this purpose, or about all, can reach.
-    pub(super) fn of_purposes(registry: &Registry, purpose: Option<&PurposeId>) -> Self {
+    pub(crate) fn of_purposes(registry: &Registry, purpose: Option<&PurposeId>) -> Self {
         let mut scope = Self::default();
         for candidate in registry.purposes() {
             if purpose.is_none_or(|purpose| is_within(registry, candidate, purpose)) {

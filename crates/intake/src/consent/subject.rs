@@ -2,10 +2,10 @@
 
 use assent_consent::Namespace;
 use assent_event::Identifier;
+use assent_programme::RegistryState;
 use serde_json::Value;
 
 use crate::outcome::{Code, Rejected};
-use crate::planned::Context;
 use crate::text::{self, Object};
 
 /// Namespaces that begin so are the program's own.
@@ -69,8 +69,8 @@ pub(super) fn nobody() -> Rejected {
 }
 
 /// Whether some source of the programme writes identifiers of this namespace.
-pub(super) fn is_known(cx: &Context<'_>, namespace: &Namespace) -> bool {
-    cx.registry.sources().any(|source| {
+pub(crate) fn is_known(registry: &RegistryState, namespace: &Namespace) -> bool {
+    registry.sources().any(|source| {
         source.namespaces.user_id == *namespace
             || source.namespaces.anonymous_id == *namespace
             || source.identifiers.values().any(|known| known == namespace)

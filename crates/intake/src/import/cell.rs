@@ -1,5 +1,6 @@
 //! From a cell to the JSON value of a field: tables, types, formats of dates and times.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use assent_consent::{Calendar, Day, Timestamp};
@@ -9,7 +10,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::mapping::{CellType, ColumnField, Constant};
+use super::mapping::{CellType, ColumnField};
 use crate::text;
 
 /// How a date or time is written.
@@ -25,7 +26,7 @@ pub(super) enum TimeFormat {
 /// A cell that cannot be used: why, without its contents.
 pub(super) struct BadCell {
     pub(super) column: String,
-    pub(super) reason: &'static str,
+    pub(super) reason: Cow<'static, str>,
 }
 
 impl TryFrom<String> for TimeFormat {
@@ -55,7 +56,7 @@ impl ColumnField {
             column: self.column.clone(),
             reason,
         };
-        let default = || self.default.as_ref().map(|Constant(value)| value.clone());
+        let default = || self.default.as_ref().map(|value| value.value.0.clone());
         let cell = match cell {
             None | Some(Value::Null) => return Ok(default()),
             Some(Value::String(text)) if text.trim().is_empty() => return Ok(default()),
@@ -64,34 +65,59 @@ impl ColumnField {
         if let Some(table) = &self.map {
             let listed = text::plain(cell).and_then(|text| table.get(text.trim()));
             return match (listed, default()) {
-                (Some(Constant(value)), _) => Ok(Some(value.clone())),
+                (Some(listed), _) => Ok(Some(listed.value.0.clone())),
                 (None, Some(value)) => Ok(Some(value)),
-                (None, None) => Err(bad("its map does not list the value")),
+                (None, None) => Err(bad("its map does not list the value".into())),
             };
         }
         let value = match self.kind {
-            CellType::Text => text::plain(cell)
-                .map(Value::from)
-                .ok_or("it is not a text of at most 512 characters"),
-            CellType::Number => text::number(cell)
-                .map(Value::from)
-                .ok_or("it is not a number"),
-            CellType::Integer => text::integer(cell)
-                .map(Value::from)
-                .ok_or("it is not a whole number"),
-            CellType::Boolean => boolean(cell)
-                .map(Value::from)
-                .ok_or("it is not true or false"),
+            CellType::Text => text::plain(cell).map(Value::from),
+            CellType::Number => text::number(cell).map(Value::from),
+            CellType::Integer => text::integer(cell).map(Value::from),
+            CellType::Boolean => boolean(cell).map(Value::from),
             CellType::Date => self
                 .instant(cell, calendar)
-                .map(|at| Value::from(calendar.day_of(at).to_string()))
-                .ok_or("it is not a date of this format"),
+                .map(|at| Value::from(calendar.day_of(at).to_string())),
             CellType::Time => self
                 .instant(cell, calendar)
-                .map(|at| Value::from(at.to_string()))
-                .ok_or("it is not a time of this format"),
+                .map(|at| Value::from(at.to_string())),
         };
-        value.map(Some).map_err(bad)
+        value.map(Some).ok_or_else(|| bad(self.expected()))
+    }
+
+    /// What a cell of this field has to be, said of one that is not.
+    fn expected(&self) -> Cow<'static, str> {
+        match self.kind {
+            CellType::Text => "it is not a text of at most 512 characters".into(),
+            CellType::Number => {
+                "it is not a number such as 1234.5, without currency or thousands separators".into()
+            }
+            CellType::Integer => {
+                "it is not a whole number such as 1234, without thousands separators".into()
+            }
+            CellType::Boolean => "it is not true or false".into(),
+            CellType::Date => self.expected_time("date"),
+            CellType::Time => self.expected_time("time"),
+        }
+    }
+
+    /// How a time of this field is written, said of a cell that is not.
+    pub(super) fn expected_time(&self, what: &str) -> Cow<'static, str> {
+        match &self.format {
+            Some(TimeFormat::Pattern(pattern)) => {
+                format!("it is not a {what} of the format {pattern}").into()
+            }
+            Some(TimeFormat::UnixSeconds) => "it is not a number of seconds since 1970".into(),
+            Some(TimeFormat::UnixMillis) => "it is not a number of milliseconds since 1970".into(),
+            None if self.kind == CellType::Date => {
+                "it is not a date such as 2026-03-01; name its format in the mapping".into()
+            }
+            None | Some(TimeFormat::Rfc3339) => {
+                "it is not an RFC 3339 time such as 2026-03-01T16:00:00+08:00; name its format \
+                 in the mapping"
+                    .into()
+            }
+        }
     }
 
     /// The instant a cell names.

@@ -14,6 +14,16 @@ pub struct MappingError {
     pub message: String,
 }
 
+impl MappingError {
+    pub(super) fn at(place: &serde_saphyr::Location, message: impl Into<String>) -> Self {
+        Self {
+            line: place.line(),
+            column: place.column(),
+            message: message.into(),
+        }
+    }
+}
+
 /// An import that stopped. What was acknowledged stays; running it again goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -27,6 +37,24 @@ pub enum ImportError {
         /// Why not.
         #[source]
         source: std::io::Error,
+    },
+    /// The mapping does not fit the programme. Nothing was sent.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// The file where rejected rows would be listed holds something else, which stays as it is.
+    #[error("{} is there already and is no list of rejected rows; name another file", path.display())]
+    RejectsElsewhere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The names of the columns are not UTF-8.
+    #[error(
+        "{} is not UTF-8; convert it first, such as with iconv -f GB18030 -t UTF-8",
+        path.display()
+    )]
+    Encoding {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is not of the format that the mapping names.
     #[error("{} is not {format}: line {line} cannot be read", path.display())]
@@ -48,7 +76,7 @@ pub enum ImportError {
     },
     /// The progress file is about something else.
     #[error(
-        "{} belongs to another {what}; remove it to import from the beginning",
+        "how far the import came ({}) belongs to another {what}; --restart imports from the beginning",
         path.display()
     )]
     ProgressOfAnother {
@@ -66,4 +94,20 @@ pub enum ImportError {
         #[source]
         source: crate::Error,
     },
+}
+
+impl ImportError {
+    /// Whether the call was wrong: the mapping, or what it is used with. Nothing was sent then, and
+    /// the same call will not do better.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Mapping(_)
+            | Self::RejectsElsewhere { .. }
+            | Self::Encoding { .. }
+            | Self::ColumnMissing { .. }
+            | Self::ProgressOfAnother { .. } => true,
+            Self::File { .. } | Self::Format { .. } | Self::Intake { .. } => false,
+        }
+    }
 }

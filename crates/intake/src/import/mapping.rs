@@ -31,7 +31,7 @@ pub struct Mapping {
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) name: Spanned<String>,
-    pub(super) source: String,
+    pub(super) source: Spanned<String>,
     pub(super) format: Format,
     #[serde(default = "comma")]
     pub(super) delimiter: Spanned<char>,
@@ -91,21 +91,21 @@ pub(super) struct EventMapping {
     #[serde(default)]
     pub(super) when: Option<Condition>,
     #[serde(default)]
-    pub(super) event: Option<Field>,
+    pub(super) event: Option<Spanned<Field>>,
     #[serde(default)]
-    pub(super) group: Option<Field>,
+    pub(super) group: Option<Spanned<Field>>,
     #[serde(default)]
-    pub(super) properties: BTreeMap<String, Field>,
+    pub(super) properties: BTreeMap<String, Spanned<Field>>,
     #[serde(default)]
-    pub(super) traits: BTreeMap<String, Field>,
+    pub(super) traits: BTreeMap<String, Spanned<Field>>,
     #[serde(default)]
-    pub(super) fields: BTreeMap<String, Field>,
+    pub(super) fields: BTreeMap<String, Spanned<Field>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Who {
-    pub(super) namespace: Namespace,
+    pub(super) namespace: Spanned<Namespace>,
     pub(super) column: String,
 }
 
@@ -135,9 +135,9 @@ pub(super) struct ColumnField {
     #[serde(default)]
     pub(super) format: Option<TimeFormat>,
     #[serde(default)]
-    pub(super) map: Option<BTreeMap<String, Constant>>,
+    pub(super) map: Option<BTreeMap<String, Spanned<Constant>>>,
     #[serde(default)]
-    pub(super) default: Option<Constant>,
+    pub(super) default: Option<Spanned<Constant>>,
 }
 
 /// A constant of a table or default.
@@ -187,7 +187,7 @@ impl Mapping {
     /// The source its events are recorded under.
     #[must_use]
     pub fn source(&self) -> &str {
-        &self.raw.source
+        &self.raw.source.value
     }
 
     /// Every column it names.
@@ -210,7 +210,7 @@ impl EventMapping {
             .chain(self.fields.values())
             .chain(&self.event)
             .chain(&self.group)
-            .filter_map(|field| match field {
+            .filter_map(|field| match &field.value {
                 Field::Column(field) => Some(field),
                 Field::Constant(_) => None,
             });
@@ -219,6 +219,32 @@ impl EventMapping {
             .map(|field| field.column.as_str())
             .chain([self.subject.column.as_str()])
             .chain(self.when.as_ref().map(|when| when.column.as_str()))
+    }
+
+    /// The field that an event's JSON has at this pointer (RFC 6901).
+    pub(super) fn field_at(&self, pointer: &str) -> Option<&Spanned<Field>> {
+        let path = pointer.strip_prefix('/')?;
+        let name = |escaped: &str| escaped.replace("~1", "/").replace("~0", "~");
+        let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+        match (self.what.route(), first) {
+            (None, first) => self.fields.get(&name(first)),
+            (Some(_), "event") => self.event.as_ref(),
+            (Some(_), "groupId") => self.group.as_ref(),
+            (Some(_), "properties") => self.properties.get(&name(rest)),
+            (Some(_), "traits") => self.traits.get(&name(rest)),
+            (Some(_), _) => None,
+        }
+    }
+
+    /// The column that an event's JSON has this place from.
+    pub(super) fn column_at(&self, pointer: &str) -> Option<&ColumnField> {
+        if matches!(pointer, "/timestamp" | "/event_time") && self.time.is_some() {
+            return self.time.as_ref();
+        }
+        match &self.field_at(pointer)?.value {
+            Field::Column(field) => Some(field),
+            Field::Constant(_) => None,
+        }
     }
 
     /// What the kind of event needs and does not take.
@@ -258,11 +284,7 @@ impl EventMapping {
 
 /// Checks what the types cannot; the time zone.
 fn check(raw: &Raw) -> Result<Option<Calendar>, MappingError> {
-    let fault = |place: &serde_saphyr::Location, message: &str| MappingError {
-        line: place.line(),
-        column: place.column(),
-        message: message.to_owned(),
-    };
+    let fault = MappingError::at;
     let name = &raw.name;
     let slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.value.is_empty() || name.value.len() > MOST_NAME || !name.value.chars().all(slug) {
@@ -293,7 +315,7 @@ fn check(raw: &Raw) -> Result<Option<Calendar>, MappingError> {
     };
     Calendar::named(&zone.value)
         .map(Some)
-        .map_err(|error| fault(&zone.referenced, &error.to_string()))
+        .map_err(|error| MappingError::at(&zone.referenced, error.to_string()))
 }
 
 impl<'de> Deserialize<'de> for Constant {

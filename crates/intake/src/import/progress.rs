@@ -1,5 +1,6 @@
 //! How far an import came: written durably after each acknowledged batch.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,12 @@ pub struct Progress {
     pub duplicates: u64,
     /// Rows or events refused.
     pub rejected: u64,
+    /// How often each reason to refuse was given, with its column in front.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, u64>,
+    /// How often each warning was given about an event that was taken: code, field, message.
+    #[serde(default)]
+    pub warnings: BTreeMap<String, u64>,
     /// Whether the end of the file was reached.
     pub finished: bool,
 }
@@ -50,6 +57,8 @@ impl Progress {
                     journalled: 0,
                     duplicates: 0,
                     rejected: 0,
+                    reasons: BTreeMap::new(),
+                    warnings: BTreeMap::new(),
                     finished: false,
                 });
             }
@@ -92,6 +101,18 @@ impl Progress {
         };
         write().map_err(|source| file("write", path, source))
     }
+}
+
+/// Counts a text, as long as there are not too many different ones to be read.
+pub(super) fn count(counts: &mut BTreeMap<String, u64>, text: String) {
+    /// A record is written after every batch: it has to stay small.
+    const MOST: usize = 100;
+    let text = if counts.len() < MOST || counts.contains_key(&text) {
+        text
+    } else {
+        "others".to_owned()
+    };
+    *counts.entry(text).or_default() += 1;
 }
 
 fn head(path: &Path, length: u64) -> Result<(String, u64), ImportError> {

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::cell::BadCell;
 use super::error::ImportError;
+use super::lines::Lines;
 use super::mapping::{Format, Mapping};
 
 /// One row.
@@ -17,9 +19,12 @@ pub(super) struct Row {
     pub(super) line: u64,
     /// What identifies it; the beginning of the message ids of its events.
     pub(super) id: String,
-    /// Its cells; `None` when the row itself is malformed.
-    pub(super) cells: Option<Cells>,
+    /// Its cells, or why the row as a whole cannot be used.
+    pub(super) cells: Result<Cells, BadCell>,
 }
+
+/// The line of a row, and its cells or why it cannot be used.
+type Read = (u64, Result<Cells, BadCell>);
 
 /// Cells by column.
 pub(super) struct Cells(BTreeMap<String, Value>);
@@ -40,14 +45,14 @@ pub(super) struct Rows<'m> {
     mapping: &'m Mapping,
     path: PathBuf,
     reader: Reader,
-    /// How often the same contents came before. Grows with the number of distinct rows (about 40
-    /// bytes each) unless the mapping names a key.
-    seen: HashMap<u128, u32>,
+    /// Without a key: how often the same contents came before. With one: the contents that came
+    /// first under it, shortened. Grows with the number of distinct rows (about 40 bytes each).
+    seen: HashMap<u128, u64>,
 }
 
 enum Reader {
     Csv {
-        reader: Box<csv::Reader<File>>,
+        reader: Box<csv::Reader<Lines<File>>>,
         columns: Vec<String>,
         record: csv::StringRecord,
     },
@@ -84,32 +89,38 @@ impl<'m> Rows<'m> {
         let Some((line, cells)) = self.read()? else {
             return Ok(None);
         };
-        let id = self.id(line, cells.as_ref());
+        let cells = cells.and_then(|cells| self.keyed(cells));
+        let id = self.id(line, cells.as_ref().ok());
+        let cells = cells.and_then(|cells| self.first_of_key(&id, cells));
+        let id = format!("{}-{}", self.mapping.name(), id.text());
         Ok(Some(Row { line, id, cells }))
     }
 
-    fn read(&mut self) -> Result<Option<(u64, Option<Cells>)>, ImportError> {
+    fn read(&mut self) -> Result<Option<Read>, ImportError> {
         match &mut self.reader {
             Reader::Csv {
                 reader,
                 columns,
                 record,
             } => {
-                let before = reader.position().line();
-                match reader.read_record(record) {
+                let offset = reader.position().byte();
+                let read = reader.read_record(record);
+                let line = reader.get_mut().of_record(offset);
+                match read {
                     Ok(false) => Ok(None),
                     Ok(true) => {
-                        let line = record.position().map_or(before, csv::Position::line);
                         let cells = columns
                             .iter()
                             .cloned()
                             .zip(record.iter().map(Value::from))
                             .collect();
-                        Ok(Some((line, Some(Cells(cells)))))
+                        Ok(Some((line, Ok(Cells(cells)))))
                     }
                     // A row with too few cells or with bytes that are not UTF-8 is one bad row.
-                    Err(error) if !error.is_io_error() => Ok(Some((before, None))),
-                    Err(_) => Err(unreadable(&self.path, "CSV", before)),
+                    Err(error) => match bad_record(&error, columns) {
+                        Some(bad) => Ok(Some((line, Err(bad)))),
+                        None => Err(unreadable(&self.path, "CSV", line)),
+                    },
                 }
             }
             Reader::Ndjson { reader, line } => loop {
@@ -122,58 +133,173 @@ impl<'m> Rows<'m> {
                 if bytes.iter().all(u8::is_ascii_whitespace) {
                     continue;
                 }
-                let cells = match serde_json::from_slice(&bytes) {
-                    Ok(Value::Object(fields)) => Some(Cells(fields.into_iter().collect())),
-                    Ok(_) | Err(_) => None,
-                };
-                return Ok(Some((*line, cells)));
+                return Ok(Some((*line, object(&bytes))));
             },
+        }
+    }
+
+    /// A row whose key is empty is not the same as another such row: nothing can be said of it.
+    fn keyed(&self, cells: Cells) -> Result<Cells, BadCell> {
+        let empty = |column: &&String| match cells.get(column) {
+            None | Some(Value::Null) => true,
+            Some(Value::String(text)) => text.trim().is_empty(),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => false,
+        };
+        match self.mapping.raw.key.iter().find(empty) {
+            None => Ok(cells),
+            Some(column) => Err(BadCell {
+                column: column.clone(),
+                reason: "the key is empty, so the row could not be told from others".into(),
+            }),
         }
     }
 
     /// By the key if there is one, else by the contents and their repetition: a re-run gives every
     /// row the same id, and rows that are equal keep different ones.
-    fn id(&mut self, line: u64, cells: Option<&Cells>) -> String {
-        let mut hasher = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update((bytes.len() as u64).to_be_bytes());
-            hasher.update(bytes);
-        };
-        part(self.mapping.name().as_bytes());
+    fn id(&mut self, line: u64, cells: Option<&Cells>) -> Id {
+        let mut id = Hash::of(self.mapping.name());
         match cells {
-            None => part(&line.to_be_bytes()),
-            Some(cells) if self.mapping.raw.key.is_empty() => {
-                for (column, value) in &cells.0 {
-                    part(column.as_bytes());
-                    part(value.to_string().as_bytes());
-                }
-            }
+            None => id.part(&line.to_be_bytes()),
+            Some(cells) if self.mapping.raw.key.is_empty() => id.contents(cells),
             Some(cells) => {
                 for column in &self.mapping.raw.key {
                     let value = cells.get(column).unwrap_or(&Value::Null);
-                    part(value.to_string().as_bytes());
+                    id.part(value.to_string().as_bytes());
                 }
             }
         }
-        let digest: [u8; 32] = hasher.finalize().into();
+        let digest = id.half();
+        if !self.mapping.raw.key.is_empty() {
+            return Id {
+                digest,
+                times: None,
+            };
+        }
+        let times = self.seen.entry(digest).or_insert(0);
+        *times += 1;
+        Id {
+            digest,
+            times: Some(*times),
+        }
+    }
+
+    /// Of the rows of one key the first stands; one with the same contents is its repetition, one
+    /// with others would be lost without a word.
+    fn first_of_key(&mut self, id: &Id, cells: Cells) -> Result<Cells, BadCell> {
+        let Some(column) = self.mapping.raw.key.first() else {
+            return Ok(cells);
+        };
+        let mut contents = Hash::of(self.mapping.name());
+        contents.contents(&cells);
+        // Half of a half is enough to tell two rows apart.
+        let contents = (contents.half() >> 64) as u64;
+        if *self.seen.entry(id.digest).or_insert(contents) == contents {
+            return Ok(cells);
+        }
+        Err(BadCell {
+            column: column.clone(),
+            reason: "an earlier row has the same key and other contents; that one was taken".into(),
+        })
+    }
+}
+
+/// What identifies a row within its mapping.
+struct Id {
+    digest: u128,
+    /// Which repetition of its contents it is, unless there is a key.
+    times: Option<u64>,
+}
+
+impl Id {
+    fn text(&self) -> String {
+        match self.times {
+            None => format!("{:032x}", self.digest),
+            Some(times) => format!("{:032x}-{times}", self.digest),
+        }
+    }
+}
+
+/// A digest of parts that cannot run into each other.
+struct Hash(Sha256);
+
+impl Hash {
+    fn of(first: &str) -> Self {
+        let mut hash = Self(Sha256::new());
+        hash.part(first.as_bytes());
+        hash
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    fn contents(&mut self, cells: &Cells) {
+        for (column, value) in &cells.0 {
+            self.part(column.as_bytes());
+            self.part(value.to_string().as_bytes());
+        }
+    }
+
+    fn half(self) -> u128 {
+        let digest: [u8; 32] = self.0.finalize().into();
         let (half, _) = digest
             .split_first_chunk::<16>()
             .expect("32 is more than 16");
-        let contents = hex::encode(half);
-        if !self.mapping.raw.key.is_empty() {
-            return format!("{}-{contents}", self.mapping.name());
-        }
-        let times = self.seen.entry(u128::from_be_bytes(*half)).or_insert(0);
-        *times += 1;
-        format!("{}-{contents}-{times}", self.mapping.name())
+        u128::from_be_bytes(*half)
     }
 }
+
+/// What is wrong with one record; `None` when the file cannot be read on.
+fn bad_record(error: &csv::Error, columns: &[String]) -> Option<BadCell> {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => {
+            let fields = if *len == 1 { "field" } else { "fields" };
+            Some(BadCell {
+                column: String::new(),
+                reason: format!("{len} {fields}, the header has {expected_len}").into(),
+            })
+        }
+        csv::ErrorKind::Utf8 { err, .. } => Some(BadCell {
+            column: columns.get(err.field()).cloned().unwrap_or_default(),
+            reason: NOT_UTF8.into(),
+        }),
+        _ if error.is_io_error() => None,
+        _ => Some(BadCell {
+            column: String::new(),
+            reason: "the row cannot be read".into(),
+        }),
+    }
+}
+
+/// One line of NDJSON.
+fn object(line: &[u8]) -> Result<Cells, BadCell> {
+    let bad = |reason: &'static str| BadCell {
+        column: String::new(),
+        reason: reason.into(),
+    };
+    let text = std::str::from_utf8(line).map_err(|_| bad(NOT_UTF8))?;
+    match serde_json::from_str(text) {
+        Ok(Value::Object(fields)) => Ok(Cells(fields.into_iter().collect())),
+        Ok(_) => Err(bad("it is not a JSON object")),
+        Err(_) => Err(bad("it is not JSON")),
+    }
+}
+
+const NOT_UTF8: &str = "it is not UTF-8; convert the file first";
 
 fn csv_reader(file: File, path: &Path, mapping: &Mapping) -> Result<Reader, ImportError> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(u8::try_from(mapping.raw.delimiter.value).unwrap_or(b','))
-        .from_reader(file);
-    let header = reader.headers().map_err(|_| unreadable(path, "CSV", 1))?;
+        .from_reader(Lines::new(file));
+    let header = reader.headers().map_err(|error| match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => ImportError::Encoding {
+            path: path.to_owned(),
+        },
+        _ => unreadable(path, "CSV", 1),
+    })?;
     // A byte order mark is no part of the first column's name.
     let columns: Vec<String> = header
         .iter()

@@ -1,19 +1,22 @@
 //! An import from the first row to the last, resumable after each batch.
 
-use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use assent_consent::Calendar;
 use assent_event::Identifier;
 use serde_json::{Value, json};
+use serde_saphyr::Spanned;
 
 use super::cell::BadCell;
-use super::error::ImportError;
+use super::constants;
+use super::error::{ImportError, MappingError};
 use super::mapping::{Do, EventMapping, Field, Mapping};
-use super::progress::Progress;
+use super::progress::{Progress, count};
+use super::rejects::{self, Reject};
 use super::rows::{Cells, Row, Rows};
-use crate::outcome::Outcome;
+use crate::outcome::{Code, Outcome, Rejected, Warning};
 use crate::receive::{Intake, Submitted};
+use crate::source::Source;
 use crate::text::Object;
 
 /// Events of one batch, at most.
@@ -59,10 +62,15 @@ pub async fn run(
     files: &Files,
     report: &mut (dyn FnMut(&Progress) + Send),
 ) -> Result<Progress, ImportError> {
+    let source = check(intake, mapping, &files.input)?;
     let progress = Progress::load(&files.progress, &files.input, &mapping.digest)?;
+    if progress.rows == 0 {
+        rejects::begin(&files.rejects)?;
+    }
     let calendar = intake.registry().settings().calendar;
     let mut import = Import {
         intake,
+        source,
         mapping,
         files,
         calendar: mapping.zone.unwrap_or(calendar),
@@ -70,11 +78,41 @@ pub async fn run(
         batch: Batch::default(),
     };
     import.run(report).await?;
+    if import.progress.rejected == 0 {
+        rejects::remove(&files.rejects)?;
+    }
     Ok(import.progress)
+}
+
+/// Holds a mapping against the programme and the file against the mapping. Sends nothing.
+///
+/// # Errors
+/// What would go wrong with every row: [`ImportError`].
+pub fn check(intake: &Intake, mapping: &Mapping, input: &Path) -> Result<Source, ImportError> {
+    let registry = intake.registry();
+    let place = &mapping.raw.source;
+    let source = intake.source(mapping.source()).map_err(|_| {
+        let known: Vec<&str> = registry
+            .sources()
+            .map(|source| source.id.as_str())
+            .collect();
+        let known = if known.is_empty() {
+            "there is none at all yet: apply a programme that declares it in sources.yaml"
+                .to_owned()
+        } else {
+            format!("the sources of the programme are {}", known.join(", "))
+        };
+        let message = format!("there is no source {:?}; {known}", place.value);
+        MappingError::at(&place.referenced, message)
+    })?;
+    constants::check(intake, mapping, &source)?;
+    Rows::open(input, mapping)?;
+    Ok(source)
 }
 
 struct Import<'i> {
     intake: &'i Intake,
+    source: Source,
     mapping: &'i Mapping,
     files: &'i Files,
     calendar: Calendar,
@@ -87,15 +125,9 @@ struct Import<'i> {
 struct Batch {
     rows: u64,
     items: Vec<Submitted>,
-    /// Line of each item.
-    lines: Vec<u64>,
+    /// Line of each item, and which of the mapping's events it is.
+    origins: Vec<(u64, usize)>,
     rejects: Vec<Reject>,
-}
-
-struct Reject {
-    line: u64,
-    column: String,
-    reason: String,
 }
 
 impl Import<'_> {
@@ -110,41 +142,38 @@ impl Import<'_> {
             if self.batch.items.len() + self.mapping.raw.events.len() > most {
                 self.flush(report).await?;
             }
-            self.take(&row);
+            self.take(row);
         }
         self.progress.finished = true;
         self.flush(report).await
     }
 
     /// Turns a row into items; all of them, or none and a reject.
-    fn take(&mut self, row: &Row) {
+    fn take(&mut self, row: Row) {
         self.batch.rows += 1;
-        let items = match &row.cells {
-            None => Err(BadCell {
-                column: String::new(),
-                reason: "the row cannot be read",
-            }),
-            Some(cells) => self
-                .mapping
+        let items = row.cells.and_then(|cells| {
+            self.mapping
                 .raw
                 .events
                 .iter()
                 .enumerate()
                 .filter_map(|(index, event)| {
-                    self.item(&event.value, cells, &format!("{}-{index}", row.id))
-                        .transpose()
+                    let item = self.item(&event.value, &cells, &format!("{}-{index}", row.id));
+                    item.transpose().map(|item| Ok((index, item?)))
                 })
-                .collect::<Result<Vec<_>, _>>(),
-        };
+                .collect::<Result<Vec<_>, _>>()
+        });
         match items {
             Ok(items) => {
-                self.batch.lines.extend(items.iter().map(|_| row.line));
-                self.batch.items.extend(items);
+                for (event, item) in items {
+                    self.batch.origins.push((row.line, event));
+                    self.batch.items.push(item);
+                }
             }
             Err(bad) => self.batch.rejects.push(Reject {
                 line: row.line,
                 column: bad.column,
-                reason: bad.reason.to_owned(),
+                reason: bad.reason.into_owned(),
             }),
         }
     }
@@ -163,10 +192,10 @@ impl Import<'_> {
             .and_then(crate::text::plain);
         let subject = subject.ok_or_else(|| BadCell {
             column: event.subject.column.clone(),
-            reason: "it does not name a person",
+            reason: "it does not name a person".into(),
         })?;
         let about = Identifier {
-            namespace: event.subject.namespace.clone(),
+            namespace: event.subject.namespace.value.clone(),
             value: subject.trim().to_owned(),
         };
         let time = self.time(event, cells)?;
@@ -228,7 +257,7 @@ impl Import<'_> {
             }
             None => Err(BadCell {
                 column: field.column.clone(),
-                reason: "it is not a time of this format",
+                reason: field.expected_time("time"),
             }),
         }
     }
@@ -237,10 +266,10 @@ impl Import<'_> {
         &self,
         object: &mut Object,
         name: &str,
-        field: Option<&Field>,
+        field: Option<&Spanned<Field>>,
         cells: &Cells,
     ) -> Result<(), BadCell> {
-        let value = match field {
+        let value = match field.map(|field| &field.value) {
             None => None,
             Some(Field::Constant(value)) => Some(value.clone()),
             Some(Field::Column(field)) => field.value(cells.get(&field.column), self.calendar)?,
@@ -256,10 +285,10 @@ impl Import<'_> {
         what: Do,
         object: &mut Object,
         name: &str,
-        field: &Field,
+        field: &Spanned<Field>,
         cells: &Cells,
     ) -> Result<(), BadCell> {
-        match (self.put(object, name, Some(field), cells), field) {
+        match (self.put(object, name, Some(field), cells), &field.value) {
             (Err(_), Field::Column(field)) if what == Do::Decision => {
                 let told = cells.get(&field.column).cloned().unwrap_or_default();
                 object.insert(name.to_owned(), told);
@@ -285,30 +314,61 @@ impl Import<'_> {
                         row: self.progress.rows + batch.rows + 1,
                         source,
                     })?;
-            for (outcome, line) in outcomes.into_iter().zip(batch.lines) {
+            for (outcome, (line, event)) in outcomes.into_iter().zip(batch.origins) {
                 match outcome {
-                    Outcome::Journalled { .. } => self.progress.journalled += 1,
+                    Outcome::Journalled { warnings, .. } => {
+                        self.progress.journalled += 1;
+                        for warning in &warnings {
+                            count(&mut self.progress.warnings, told(warning));
+                        }
+                    }
                     Outcome::Duplicate => self.progress.duplicates += 1,
-                    Outcome::Rejected(why) => rejects.push(Reject {
-                        line,
-                        column: why.pointer,
-                        reason: format!("{}: {}; {}", why.code, why.message, why.fix),
-                    }),
+                    Outcome::Rejected(why) => rejects.push(self.reject(line, event, why)),
                 }
             }
         }
+        for reject in &rejects {
+            count(&mut self.progress.reasons, reject.to_string());
+        }
         self.progress.rejected += rejects.len() as u64;
         self.progress.rows += batch.rows;
-        list(&self.files.rejects, &rejects)?;
+        rejects::add(&self.files.rejects, &rejects)?;
         self.progress.store(&self.files.progress)?;
-        report(&self.progress);
+        if batch.rows > 0 {
+            report(&self.progress);
+        }
         Ok(())
     }
 
-    async fn submit(&self, items: Vec<Submitted>) -> Result<Vec<Outcome>, crate::Error> {
-        let source = self.intake.source(self.mapping.source())?;
-        self.intake.submit(&source, items).await
+    /// A refusal by intake in the words of the mapping: columns, and the formats it names.
+    fn reject(&self, line: u64, event: usize, why: Rejected) -> Reject {
+        let events = &self.mapping.raw.events;
+        let origin = events
+            .get(event)
+            .and_then(|event| event.value.column_at(&why.pointer));
+        let reason = match origin {
+            Some(field) if why.code == Code::TimeInvalid => {
+                format!("{}: {}", why.code, field.expected_time("time"))
+            }
+            Some(_) | None => format!("{}: {}; {}", why.code, why.message, why.fix),
+        };
+        Reject {
+            line,
+            column: origin.map_or(why.pointer, |field| field.column.clone()),
+            reason,
+        }
     }
+
+    async fn submit(&self, items: Vec<Submitted>) -> Result<Vec<Outcome>, crate::Error> {
+        self.intake.submit(&self.source, items).await
+    }
+}
+
+/// A warning as it is counted. It names fields of the mapping, never values.
+fn told(warning: &Warning) -> String {
+    let field = warning.pointer.trim_start_matches('/');
+    let separator = if field.is_empty() { "" } else { ": " };
+    format!("{}: {field}{separator}{}", warning.code, warning.message)
 }
 
 fn applies(event: &EventMapping, cells: &Cells) -> bool {
@@ -319,29 +379,4 @@ fn applies(event: &EventMapping, cells: &Cells) -> bool {
     let cell = cell.as_deref().map_or("", str::trim);
     let equals = when.equals.as_deref().is_none_or(|wanted| cell == wanted);
     equals && when.not.as_deref().is_none_or(|unwanted| cell != unwanted)
-}
-
-fn list(path: &Path, rejects: &[Reject]) -> Result<(), ImportError> {
-    if rejects.is_empty() {
-        return Ok(());
-    }
-    let write = || -> std::io::Result<()> {
-        let new = !path.exists();
-        let file: File = OpenOptions::new().create(true).append(true).open(path)?;
-        let mut writer = csv::Writer::from_writer(file);
-        if new {
-            writer.write_record(["line", "column", "reason"])?;
-        }
-        for reject in rejects {
-            let line = reject.line.to_string();
-            writer.write_record([&line, &reject.column, &reject.reason])?;
-        }
-        writer.flush()?;
-        writer.get_ref().sync_all()
-    };
-    write().map_err(|source| ImportError::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    })
 }

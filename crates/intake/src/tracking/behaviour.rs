@@ -38,7 +38,7 @@ impl Call<'_> {
             let Some(value) = kept else {
                 continue;
             };
-            if self.cx.source.sensitive_properties.contains_key(name) {
+            if self.is_sensitive(name, &value) {
                 sensitive.insert(name.to_owned(), value.to_string());
             } else {
                 put(&mut profile, name, &value);
@@ -52,9 +52,25 @@ impl Call<'_> {
         }
     }
 
+    /// Whether some source declares the property, or one within it, sensitive. It is sealed whole then.
+    fn is_sensitive(&self, name: &str, value: &Value) -> bool {
+        let declared = self.cx.registry.sources().any(|source| {
+            let mut names = source.sensitive_properties.keys();
+            names.any(|declared| text::alike(declared, name))
+        });
+        declared
+            || match value {
+                Value::Object(fields) => fields
+                    .iter()
+                    .any(|(name, value)| self.is_sensitive(name, value)),
+                Value::Array(items) => items.iter().any(|item| self.is_sensitive("", item)),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+            }
+    }
+
     /// The value without direct identifiers in it; `None` when it is one.
     fn without_identifiers(&self, name: &str, value: &Value) -> Option<Value> {
-        if is_identifier(self.cx.source, name) {
+        if is_identifier(self.cx, name) {
             return None;
         }
         Some(match value {

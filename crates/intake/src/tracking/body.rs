@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Route, Shared};
 use crate::error::Error;
+use crate::json::Sent;
 use crate::limits::Limits;
 use crate::text::{self, Object};
 
@@ -21,22 +22,15 @@ impl Body {
                 limit: limits.body_bytes,
             });
         }
-        let root = match serde_json::from_slice(bytes) {
-            Ok(Value::Object(root)) => root,
-            Ok(
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::String(_)
-                | Value::Array(_),
-            ) => {
+        // A repeated name has no single value: a category preferred and not preferred is not.
+        let root = match Sent::one(bytes)?.value {
+            Value::Object(root) => root,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => {
                 return Err(Error::Shape("the body is a JSON object"));
-            }
-            Err(error) => {
-                return Err(Error::NotJson {
-                    line: error.line(),
-                    column: error.column(),
-                });
             }
         };
         Self::of(route, root, limits)

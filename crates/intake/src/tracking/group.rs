@@ -4,7 +4,7 @@ use assent_event::{AccountMembership, AccountMembershipProfile};
 use serde_json::Value;
 
 use super::Call;
-use crate::outcome::{Rejected, WarningCode};
+use crate::outcome::{Rejected, Warning, WarningCode};
 use crate::planned::Planned;
 use crate::text;
 
@@ -16,11 +16,19 @@ impl Call<'_> {
         let mut membership = AccountMembership::joined(account);
         let mut profile = AccountMembershipProfile::default();
         for (name, value) in text::object(self.object, "traits").into_iter().flatten() {
-            if value.is_null() {
+            if name == "left" {
+                // Who is not plainly said to stay has left: a membership lets data be used.
+                membership.clear.left = *value != Value::Bool(false);
+                if !value.is_boolean() {
+                    self.warnings.push(Warning::new(
+                        WarningCode::TraitMistyped,
+                        "/traits/left",
+                        "left is neither true nor false; recorded as left. Leave it out to stay",
+                    ));
+                }
                 continue;
             }
-            if name == "left" {
-                membership.clear.left = *value == Value::Bool(true);
+            if value.is_null() {
                 continue;
             }
             let field = match name.as_str() {

@@ -4,29 +4,34 @@ use std::collections::BTreeMap;
 
 use assent_consent::{Calendar, Day, Namespace, Timestamp};
 use assent_event::{Traits, TraitsIdentity, TraitsProfile, TraitsSensitive};
-use assent_programme::{SourceDefinition, TraitType};
+use assent_programme::TraitType;
 use serde_json::Value;
 
 use super::Call;
 use crate::outcome::{Rejected, Warning, WarningCode};
-use crate::planned::Planned;
+use crate::planned::{Context, Planned};
 use crate::text;
 
 /// Traits that are direct identifiers whatever a source declares.
 const IDENTIFIERS: [&str; 3] = ["email", "phone", "openid"];
 
 /// Whether a trait or property of this name is a direct identifier.
-pub(super) fn is_identifier(source: &SourceDefinition, name: &str) -> bool {
-    source.identifiers.contains_key(name) || IDENTIFIERS.contains(&name)
+pub(super) fn is_identifier(cx: &Context<'_>, name: &str) -> bool {
+    namespace_of(cx, name).is_some()
 }
 
-fn namespace_of(source: &SourceDefinition, name: &str) -> Option<Namespace> {
-    let declared = source.identifiers.get(name).cloned();
+/// The namespace of an identifier of this name: as the source declares it, or any other source of
+/// the programme. What is an identifier from one of them is not harmless from another.
+fn namespace_of(cx: &Context<'_>, name: &str) -> Option<Namespace> {
+    let others = cx.registry.sources();
+    let declared = std::iter::once(cx.source)
+        .chain(others)
+        .flat_map(|source| &source.identifiers)
+        .find(|(declared, _)| text::alike(declared, name))
+        .map(|(_, namespace)| namespace.clone());
     declared.or_else(|| {
-        IDENTIFIERS
-            .contains(&name)
-            .then(|| Namespace::parse(name).ok())
-            .flatten()
+        let known = IDENTIFIERS.iter().find(|known| text::alike(known, name))?;
+        Namespace::parse(known).ok()
     })
 }
 
@@ -45,7 +50,7 @@ impl Call<'_> {
         let mut sensitive = BTreeMap::new();
         let calendar = self.cx.registry.settings().calendar;
         for (name, value) in given {
-            if let Some(namespace) = namespace_of(self.cx.source, name) {
+            if let Some(namespace) = namespace_of(self.cx, name) {
                 match text::plain(value) {
                     Some(value) => {
                         identifiers.insert(namespace.as_str().to_owned(), value);

@@ -207,9 +207,9 @@ async fn bad_rows_are_listed_by_line_and_column_and_the_rest_goes_in() {
         lines,
         [
             "line,column,reason",
-            "3,date,it is not a time of this format",
-            "4,amount_usd,it is not a number",
-            "5,,the row cannot be read",
+            "3,date,it is not a time of the format %Y-%m-%d",
+            "4,amount_usd,\"it is not a number such as 1234.5, without currency or thousands separators\"",
+            "5,,\"1 field, the header has 3\"",
             "6,customer_id,it does not name a person",
         ]
     );
@@ -222,10 +222,34 @@ async fn a_key_identifies_rows() {
     let yaml = format!("key: [order]\n{}", PURCHASES.trim_start());
     let files = files(
         &room,
-        "order,customer_id,date,amount_usd\na,1,1997-01-01,5\nb,1,1997-01-01,5\na,1,1997-01-01,6\n",
+        "order,customer_id,date,amount_usd\na,1,1997-01-01,5\nb,1,1997-01-01,5\na,1,1997-01-01,5\na,1,1997-01-01,6\n ,1,1997-01-01,7\n,1,1997-01-01,8\n",
     );
     let progress = import(&room, &mapping(&yaml), &files).await;
-    assert_eq!((progress.journalled, progress.duplicates), (2, 1));
+    assert_eq!(
+        (progress.journalled, progress.duplicates, progress.rejected),
+        (2, 1, 3)
+    );
+    let rejects = std::fs::read_to_string(&files.rejects).unwrap();
+    let lines: Vec<&str> = rejects.lines().skip(1).collect();
+    assert!(
+        lines[0].starts_with("5,order,") && lines[0].contains("same key and other contents"),
+        "{rejects}"
+    );
+    for (line, number) in lines[1..].iter().zip([6, 7]) {
+        assert!(
+            line.starts_with(&format!("{number},order,\"the key is empty")),
+            "{line}"
+        );
+    }
+    assert_eq!(
+        progress.reasons.values().copied().collect::<Vec<_>>(),
+        [1, 2]
+    );
+    // The rows before are known again when an import goes on behind them.
+    let grown = std::fs::read_to_string(&files.input).unwrap() + "b,1,1997-01-01,9\n";
+    std::fs::write(&files.input, grown).unwrap();
+    let progress = import(&room, &mapping(&yaml), &files).await;
+    assert_eq!((progress.journalled, progress.rejected), (2, 4));
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 mod consents;
 mod fuzz;
 mod imports;
+mod mapping_faults;
 mod requests;
 mod room;
+mod sent_again;
 mod tracking;

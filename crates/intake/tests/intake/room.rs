@@ -44,6 +44,14 @@ impl Room {
         Self::with_limits(Limits::default())
     }
 
+    /// As [`Room::new`], but only the shop's service declares identifiers and sensitive properties.
+    pub(crate) fn declaring_apart() -> Self {
+        let mut room = Self::new();
+        room.registry = Arc::new(registry(false));
+        room.restart();
+        room
+    }
+
     pub(crate) fn with_limits(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let partitions = topics::ALL.map(|topic| (Topic::new(topic), 2)).to_vec();
@@ -61,7 +69,7 @@ impl Room {
         .unwrap();
         let now = Arc::new(AtomicI64::new(at(NOW).micros()));
         let (journal, vault) = (Arc::new(journal), Arc::new(vault));
-        let registry = Arc::new(registry());
+        let registry = Arc::new(registry(true));
         let intake = intake(&journal, &vault, &registry, &now, &random, limits);
         Self {
             dir,
@@ -127,6 +135,19 @@ impl Room {
     /// One call that is refused.
     pub(crate) async fn refused_call(&self, key: &str, route: Route, body: Value) -> Rejected {
         rejected(self.events(key, route, body).await.remove(0))
+    }
+
+    /// Makes these known, as if something had been sent about them.
+    pub(crate) fn introduce(&self, customers: &[&str]) {
+        let known: Vec<_> = customers.iter().map(|c| id("customer", c)).collect();
+        self.vault.subjects(&known, true).unwrap();
+    }
+
+    /// Decisions as they come over the wire.
+    pub(crate) async fn consents_text(&self, key: &str, body: &str) -> Vec<Outcome> {
+        let caller = Caller::with_key(key);
+        let taken = self.intake.consents_bytes(&caller, body.as_bytes()).await;
+        taken.unwrap()
     }
 
     pub(crate) fn subject(&self, namespace: &str, value: &str) -> Option<SubjectId> {
@@ -252,7 +273,7 @@ pub(crate) fn with(mut body: Value, field: &str, value: Value) -> Value {
     body
 }
 
-fn registry() -> RegistryState {
+fn registry(web_declares: bool) -> RegistryState {
     let purposes: Vec<Purpose> = serde_json::from_value(json!([
         purpose("marketing", None, "consent", &[], &[]),
         purpose(
@@ -279,13 +300,15 @@ fn registry() -> RegistryState {
         notice(3, "2027-01-01")
     ]))
     .unwrap();
+    let mut web = source("web", SourceKind::Browser, BROWSER_KEY);
+    if !web_declares {
+        web.identifiers.clear();
+        web.sensitive_properties.clear();
+    }
     let programme = Programme {
         purposes: purposes.into_iter().map(|p| (p.id.clone(), p)).collect(),
         notices: notices.into_iter().map(|n| (n.reference(), n)).collect(),
-        sources: vec![
-            source("shop", SourceKind::Server, SERVER_KEY),
-            source("web", SourceKind::Browser, BROWSER_KEY),
-        ],
+        sources: vec![source("shop", SourceKind::Server, SERVER_KEY), web],
         traits: traits(),
         ..Programme::default()
     };

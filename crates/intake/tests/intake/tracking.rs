@@ -310,7 +310,7 @@ async fn a_subscription_event_is_a_change_and_behaviour() {
 
 #[tokio::test]
 async fn the_clock_of_the_sender_is_corrected_and_never_ahead() {
-    let room = Room::new();
+    let mut room = Room::new();
     let received = at(NOW);
     // (timestamp, originalTimestamp, sentAt, event time, original)
     let hour = |h: &str| format!("2026-03-01T{h}:00:00Z");
@@ -365,6 +365,7 @@ async fn the_clock_of_the_sender_is_corrected_and_never_ahead() {
         ),
     ];
     for (index, (timestamp, original, sent, event, kept)) in cases.into_iter().enumerate() {
+        room.restart();
         let body = json!({
             "userId": format!("u{index}"), "event": "e", "timestamp": timestamp,
             "originalTimestamp": original, "sentAt": sent,
@@ -531,7 +532,7 @@ async fn preferences_withdraw_what_is_not_true_and_grant_only_with_all_it_takes(
 }
 
 #[tokio::test]
-async fn the_privacy_signal_refuses_for_the_visitor_once() {
+async fn the_privacy_signal_refuses_for_the_visitor_each_time() {
     let room = Room::new();
     let body = json!({"anonymousId": "a1", "event": "e"})
         .to_string()
@@ -549,7 +550,7 @@ async fn the_privacy_signal_refuses_for_the_visitor_once() {
         .await
         .unwrap();
     let found = room.of_kind(Kind::ConsentDecision).await;
-    assert_eq!(found.len(), 1);
+    assert_eq!(found.len(), 2, "something may have been granted in between");
     assert_eq!(
         Some(found[0].envelope.subject),
         room.subject("anonymous", "a1")

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::support::{
-    DAY, Deployment, START, grant_fact, granted, mail, programme, service, withdrawn,
+    DAY, Deployment, START, grant_fact, granted, mail, programme, purpose_id, service, withdrawn,
 };
-use assent_consent::{FactKind, Reason, Timestamp, Verdict};
+use assent_consent::{
+    Decision, DecisionState, Fact, FactKind, Reason, Selector, SubjectId, Timestamp, Verdict,
+};
 use assent_event::{ConsentDecision, IdentityLink, SubjectFact, Times};
 use assent_journal::Checkpoint;
-use assent_permit::{Config, ErrorKind, PermitSet};
+use assent_permit::{Config, ErrorKind, Permit, PermitSet};
 use assent_testkit::interrupted::Call;
 use assent_vault::Vault;
 
@@ -375,4 +377,141 @@ async fn uses_give_way_when_there_are_too_many() {
             0
         );
     }
+}
+
+/// A fact of this id, received now.
+fn said(site: &Deployment, id: u8, subject: SubjectId, kind: FactKind) -> Fact {
+    let at = site.now();
+    Fact {
+        id: [id; 16],
+        subject,
+        event_time: at,
+        received_at: at,
+        kind,
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_comes_again_under_its_id_reopens_nothing() {
+    let site = Deployment::new().await;
+    let permit = site.start();
+    let (one, other) = (site.random.subject(), site.random.subject());
+    let grant = |id: u8, subject| grant_fact([id; 16], subject, site.now());
+    let withdrawal = |id: u8, subject| {
+        let kind = FactKind::Decision(Decision::new(
+            DecisionState::Withdrawn,
+            Selector::One(purpose_id("mail")),
+        ));
+        said(&site, id, subject, kind)
+    };
+    let reason = async |permit: &Permit, subject| {
+        permit.barrier().await.unwrap();
+        let set = permit.permitted_live(&mail(), site.now()).unwrap();
+        set.reason(set.number_of(&subject).unwrap())
+    };
+    site.tell_facts(&[grant(1, one)]).await;
+    assert_eq!(reason(&permit, one).await, None);
+    site.tell_facts(&[withdrawal(2, one), grant(1, one)]).await;
+    assert_eq!(reason(&permit, one).await, Some(Reason::Withdrawn));
+    // Somebody else's message may have the same id, and what is new counts.
+    site.tell_facts(&[grant(1, other)]).await;
+    assert_eq!(reason(&permit, other).await, None);
+    site.tell_facts(&[grant(3, one)]).await;
+    assert_eq!(reason(&permit, one).await, None);
+    // A restriction counts as often as it comes, also under the id of a grant.
+    site.tell_facts(&[withdrawal(2, one)]).await;
+    assert_eq!(reason(&permit, one).await, Some(Reason::Withdrawn));
+    site.tell_facts(&[grant(4, one)]).await;
+    assert_eq!(reason(&permit, one).await, None);
+    site.tell_facts(&[withdrawal(4, one), grant(4, one)]).await;
+    assert_eq!(reason(&permit, one).await, Some(Reason::Withdrawn));
+    // Whoever starts anew comes to the same.
+    let again = site.start();
+    assert_eq!(reason(&again, one).await, Some(Reason::Withdrawn));
+    assert_eq!(reason(&again, other).await, None);
+}
+
+#[tokio::test]
+async fn facts_that_widen_count_once_and_those_that_restrict_each_time() {
+    let site = Deployment::new().await;
+    let permit = site.start();
+    let (lifted, started, a, b) = (
+        site.random.subject(),
+        site.random.subject(),
+        site.random.subject(),
+        site.random.subject(),
+    );
+    let contract = |id: u8| {
+        let starts_at = Timestamp::from_micros(START);
+        let kind = FactKind::ContractStarted {
+            contract: "k".to_owned(),
+            purpose: None,
+            starts_at,
+        };
+        said(&site, id, started, kind)
+    };
+    let restricted = |id: u8| {
+        let kind = FactKind::Restricted { purpose: None };
+        said(&site, id, lifted, kind)
+    };
+    let lift = |id: u8| {
+        let kind = FactKind::RestrictionLifted { purpose: None };
+        said(&site, id, lifted, kind)
+    };
+    let facts = [
+        grant_fact([1; 16], lifted, site.now()),
+        restricted(2),
+        lift(3),
+        restricted(2),
+        lift(3),
+        contract(1),
+        said(
+            &site,
+            2,
+            started,
+            FactKind::ContractEnded {
+                contract: "k".to_owned(),
+                ends_at: Timestamp::from_micros(START + 1),
+            },
+        ),
+        contract(1),
+        grant_fact([1; 16], a, site.now()),
+        said(&site, 2, a, FactKind::Linked { other: b }),
+        said(&site, 3, a, FactKind::Unlinked { other: b }),
+        said(&site, 2, a, FactKind::Linked { other: b }),
+        said(&site, 3, a, FactKind::Unlinked { other: b }),
+    ];
+    site.tell_facts(&facts).await;
+    permit.barrier().await.unwrap();
+    let set = permit.permitted_live(&mail(), site.now()).unwrap();
+    let number = |subject| set.number_of(&subject).unwrap();
+    assert_eq!(set.reason(number(lifted)), Some(Reason::Restricted));
+    assert_eq!(
+        set.member_of(number(a)),
+        set.member_of(number(b)),
+        "linked again, and the end of the link came again"
+    );
+    let service = permit.permitted_live(&service(), site.now()).unwrap();
+    assert_eq!(service.reason(number(started)), Some(Reason::BasisEnded));
+    let known = |subject| {
+        let explained = permit
+            .evaluate_subject(subject, &mail(), site.now(), None)
+            .unwrap();
+        explained.facts.len()
+    };
+    assert_eq!((known(lifted), known(started), known(a)), (4, 2, 4));
+}
+
+#[tokio::test]
+async fn the_latest_receipt_is_told() {
+    let site = Deployment::new().await;
+    let permit = site.start();
+    permit.barrier().await.unwrap();
+    assert_eq!(permit.latest_receipt(), Timestamp::MIN);
+    let subject = site.random.subject();
+    let late = Timestamp::from_micros(START + 5 * DAY);
+    site.tell_at(subject, Times::at(late), granted()).await;
+    site.tell(subject, withdrawn()).await;
+    permit.barrier().await.unwrap();
+    assert_eq!(permit.latest_receipt(), late);
 }

@@ -1,7 +1,7 @@
 //! Which rows of a file belong to which subject, computed once per file and kept.
 //!
-//! Profile files never change, so what is cached here is keyed by path and holds for the life of the process, as do the
-//! numbers of the permit index. A subject that had no number when its file was first read is kept by id and looked up
+//! Profile files never change, so what is cached here holds for the life of the process, as do the numbers of the permit
+//! index. It is keyed by path, checksum and size: after a rebuild a name can come back with other rows in it. A subject that had no number when its file was first read is kept by id and looked up
 //! again by every query: it may have decided since.
 
 use std::collections::{HashMap, VecDeque};
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray};
 use assent_consent::SubjectId;
+use assent_projection::DataFile;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -148,10 +149,18 @@ pub(crate) struct FileCache {
     held: Mutex<Held>,
 }
 
+/// What makes a file the same file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    path: PathBuf,
+    crc32: u32,
+    bytes: u64,
+}
+
 #[derive(Debug, Default)]
 struct Held {
-    files: HashMap<PathBuf, Arc<ProfileFile>>,
-    order: VecDeque<PathBuf>,
+    files: HashMap<Key, Arc<ProfileFile>>,
+    order: VecDeque<Key>,
     runs: usize,
 }
 
@@ -164,25 +173,29 @@ impl FileCache {
         }
     }
 
-    /// The file, read if need be. Blocks on disk.
+    /// The file that a manifest names, read if need be. Blocks on disk.
     pub(crate) fn get(
         &self,
-        path: &Path,
-        rows: u64,
+        path: PathBuf,
+        data: &DataFile,
         number_of: impl Fn(&SubjectId) -> Option<u32>,
     ) -> Result<Arc<ProfileFile>> {
-        if let Some(file) = self.lock().files.get(path) {
+        let key = Key {
+            path,
+            crc32: data.crc32,
+            bytes: data.bytes,
+        };
+        if let Some(file) = self.lock().files.get(&key)
+            && file.groups.iter().sum::<usize>() as u64 == data.rows
+        {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(ProfileFile::read(path, rows, number_of)?);
+        let file = Arc::new(ProfileFile::read(&key.path, data.rows, number_of)?);
         let mut held = self.lock();
-        if held
-            .files
-            .insert(path.to_owned(), Arc::clone(&file))
-            .is_none()
-        {
-            held.runs += file.runs.len();
-            held.order.push_back(path.to_owned());
+        held.runs += file.runs.len();
+        match held.files.insert(key.clone(), Arc::clone(&file)) {
+            Some(before) => held.runs -= before.runs.len(),
+            None => held.order.push_back(key),
         }
         while held.runs > self.budget
             && let Some(oldest) = held.order.pop_front()
@@ -196,5 +209,58 @@ impl FileCache {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch};
+    use parquet::arrow::ArrowWriter;
+
+    fn write(path: &Path, subject: u8) -> DataFile {
+        let ids = FixedSizeBinaryArray::try_from_iter([[subject; 16]; 2].into_iter()).expect("ids");
+        let batch =
+            RecordBatch::try_from_iter([(SUBJECT, Arc::new(ids) as ArrayRef)]).expect("batch");
+        let file = File::create(path).expect("a file");
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a writer");
+        writer.write(&batch).expect("written");
+        writer.close().expect("closed");
+        DataFile {
+            path: "same.parquet".to_owned(),
+            rows: 2,
+            bytes: path.metadata().expect("a file").len(),
+            crc32: u32::from(subject),
+            first_subject: String::new(),
+            last_subject: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_name_that_returns_is_another_file() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let path = directory.path().join("same.parquet");
+        let cache = FileCache::new(100);
+        let number = |data: &DataFile| {
+            let file = cache
+                .get(path.clone(), data, |subject| {
+                    Some(u32::from(subject.as_bytes()[0]))
+                })
+                .expect("read");
+            file.runs[0].number
+        };
+        let first = write(&path, 1);
+        assert_eq!(number(&first), 1);
+        let second = write(&path, 2);
+        assert_eq!(
+            first.bytes, second.bytes,
+            "only the checksum tells them apart"
+        );
+        assert_eq!(number(&second), 2);
+        assert_eq!(number(&first), 1, "kept for whoever still reads it");
+        let shorter = DataFile { rows: 1, ..second };
+        cache
+            .get(path.clone(), &shorter, |_| None)
+            .expect_err("other rows");
     }
 }

@@ -17,6 +17,7 @@ use super::files::damaged;
 use super::input::Input;
 use super::mask::Mask;
 use super::place::Gate;
+use super::private::Private;
 use super::read::{Lawful, read};
 use super::retention::within;
 use super::work::{Piece, Work};
@@ -173,12 +174,15 @@ fn event_rows(
         }
     }
     let members: ArrayRef = Arc::new(ids.finish());
+    let private = Private::of(&gate.registry);
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
-        columns.push(if field.name() == "member_id" {
-            Arc::clone(&members)
-        } else {
-            present(&lawful.batch, field.name(), schema)?
+        columns.push(match field.name().as_str() {
+            "member_id" => Arc::clone(&members),
+            "properties" => private
+                .without(&present(&lawful.batch, "properties", schema)?)
+                .ok_or_else(|| damaged("properties are no text"))?,
+            name => present(&lawful.batch, name, schema)?,
         });
     }
     let batch = assemble(schema, columns, lawful.batch.num_rows())?;

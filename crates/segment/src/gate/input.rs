@@ -330,7 +330,7 @@ impl Maker<'_> {
             let file = self
                 .gate
                 .files
-                .get(&snapshot.path(data), data.rows, |subject| {
+                .get(snapshot.path(data), data, |subject| {
                     self.gate.standing.number_of(subject)
                 })
                 .ok()?;

@@ -21,6 +21,7 @@ mod finish;
 mod input;
 mod mask;
 mod place;
+mod private;
 mod read;
 mod retention;
 mod scan;

@@ -48,11 +48,9 @@ pub fn of_planning(error: &DataFusionError, visible: &str) -> Error {
         | DataFusionError::Execution(_)
         | DataFusionError::Configuration(_) => Error::invalid(
             "constant",
-            format!(
-                "a constant of the query cannot be computed: {}",
-                first_line(&root.to_string())
-            ),
-        ),
+            "a constant of the query cannot be computed or read as the type it is used as",
+        )
+        .help("dates are written as '2026-09-01', instants as '2026-09-01T04:00:00Z'"),
         DataFusionError::ParquetError(_)
         | DataFusionError::ObjectStore(_)
         | DataFusionError::IoError(_)

@@ -12,7 +12,8 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use crate::error::Error;
 
-/// Scalar functions that compute from their arguments alone and bound their output by them.
+/// Scalar functions that compute from their arguments alone. Those that can make a long text out of a short one (`lpad`,
+/// `rpad`, `replace`, `regexp_replace`, `translate`) run only with literal arguments that bound it: see `growth`.
 pub const SCALAR: &[&str] = &[
     "abs",
     "acos",

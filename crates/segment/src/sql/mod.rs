@@ -2,10 +2,13 @@
 //! is looked at once more before it may run.
 //!
 //! [`statement`] judges the syntax tree, [`plan`] the logical plan, [`functions`] holds the closed list of functions,
-//! `state` builds the engine from it and [`faults`] turns the engine's errors into texts that may leave.
+//! `size` and `tables` bound the text and its tree, `growth` what texts can grow to, `state` builds the engine from it and [`faults`] turns the engine's errors into texts that may leave.
 
 pub mod faults;
 pub mod functions;
+mod growth;
 pub mod plan;
+mod size;
 pub(crate) mod state;
 pub mod statement;
+mod tables;

@@ -8,8 +8,13 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::functions;
+use super::growth::Growth;
+use super::{functions, size};
 use crate::error::{Error, Result};
+
+/// How many nodes a plan may have. A common table expression that is used twice stands twice in the plan, so a few
+/// lines can double it many times over.
+const NODE_LIMIT: usize = 5_000;
 
 /// Refuses a plan that holds anything but relational algebra over our tables and listed functions.
 ///
@@ -24,8 +29,18 @@ pub fn judge(plan: &LogicalPlan) -> Result<()> {
         return Err(node_refused("a statement that changes something"));
     }
     let mut refused = None;
+    let mut nodes = 0_usize;
+    let mut growth = Growth::default();
     let walked = plan.apply_with_subqueries(|node| {
-        if let Err(error) = judge_node(node).and_then(|()| judge_expressions(node)) {
+        nodes += 1;
+        let judged = if nodes > NODE_LIMIT {
+            Err(size::too_complex(format!(
+                "the query plans into more than {NODE_LIMIT} steps"
+            )))
+        } else {
+            judge_node(node).and_then(|()| judge_expressions(node, &mut growth))
+        };
+        if let Err(error) = judged {
             refused = Some(error);
             return Ok(TreeNodeRecursion::Stop);
         }
@@ -33,7 +48,7 @@ pub fn judge(plan: &LogicalPlan) -> Result<()> {
     });
     match (refused, walked) {
         (Some(error), _) => Err(error),
-        (None, Ok(_)) => Ok(()),
+        (None, Ok(_)) => growth.judge_plan(plan),
         (None, Err(_)) => Err(node_refused("a plan that cannot be walked")),
     }
 }
@@ -67,21 +82,24 @@ fn judge_node(node: &LogicalPlan) -> Result<()> {
     }
 }
 
-fn judge_expressions(node: &LogicalPlan) -> Result<()> {
+fn judge_expressions(node: &LogicalPlan, growth: &mut Growth) -> Result<()> {
     let mut refused = None;
     let walked = node.apply_expressions(|expression| {
         expression.apply(|inner| {
-            if let Some(name) = function_name(inner)
-                && !functions::is_allowed(&name)
-            {
-                refused = Some(name);
+            let judged = match function_name(inner) {
+                Some(name) if !functions::is_allowed(&name) => Err(functions::not_allowed(&name)),
+                Some(_) => growth.judge(inner),
+                None => Ok(()),
+            };
+            if let Err(error) = judged {
+                refused = Some(error);
                 return Ok(TreeNodeRecursion::Stop);
             }
             Ok(TreeNodeRecursion::Continue)
         })
     });
     match (refused, walked) {
-        (Some(name), _) => Err(functions::not_allowed(&name)),
+        (Some(error), _) => Err(error),
         (None, Ok(_)) => Ok(()),
         (None, Err(_)) => Err(node_refused("an expression that cannot be walked")),
     }

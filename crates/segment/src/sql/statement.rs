@@ -9,25 +9,20 @@ use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{self, Query, Select, SetExpr, TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
-use super::faults;
+use super::{faults, size, tables};
 use crate::error::{Error, Result};
 
 /// How deep a query may nest before it is refused.
 const RECURSION_LIMIT: usize = 50;
-/// How long a query's text may be, in bytes.
-const LENGTH_LIMIT: usize = 256 * 1024;
+/// How many tables one `FROM` may list: each makes the plan a level deeper.
+const FROM_LIMIT: usize = 50;
 
 /// Parses `sql` and returns its statement if it is a single query.
 ///
 /// # Errors
 /// `Invalid`, naming the kind of statement found and what to use instead, or the place of a syntax error.
 pub fn parse_query(sql: &str) -> Result<Statement> {
-    if sql.len() > LENGTH_LIMIT {
-        return Err(Error::invalid(
-            "query_too_long",
-            format!("the query is longer than {LENGTH_LIMIT} bytes"),
-        ));
-    }
+    size::judge(sql)?;
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&GenericDialect {})
         .with_recursion_limit(RECURSION_LIMIT)
@@ -53,10 +48,16 @@ pub fn parse_query(sql: &str) -> Result<Statement> {
 fn judge(statement: &Statement) -> Result<()> {
     match statement {
         Statement::Statement(inner) => match inner.as_ref() {
-            ast::Statement::Query(query) => match query.visit(&mut Judge) {
-                ControlFlow::Continue(()) => Ok(()),
-                ControlFlow::Break(error) => Err(error),
-            },
+            ast::Statement::Query(query) => {
+                let judged = match query.visit(&mut Judge) {
+                    ControlFlow::Continue(()) => tables::judge(query),
+                    refused @ ControlFlow::Break(_) => refused,
+                };
+                match judged {
+                    ControlFlow::Continue(()) => Ok(()),
+                    ControlFlow::Break(error) => Err(error),
+                }
+            }
             other => Err(not_a_query(other)),
         },
         Statement::CreateExternalTable(_) => Err(refused("CREATE EXTERNAL TABLE")),
@@ -85,7 +86,7 @@ fn refused(kind: &str) -> Error {
         }
         "EXPLAIN" | "ANALYZE" => "use `assent explain --purpose P --sql SQL`",
         "SHOW" | "DESCRIBE" | "DESC" => {
-            "use `assent explain --purpose P` for the columns a purpose may read"
+            "see a table's columns with `SELECT * FROM members LIMIT 0`"
         }
         "SET" | "RESET" | "USE" | "PRAGMA" => {
             "purpose, channel and time are given when the session is opened"
@@ -144,6 +145,11 @@ impl Visitor for Judge {
             return ControlFlow::Break(
                 clause_refused("SELECT INTO").help("use `assent segment export` to keep a result"),
             );
+        }
+        if select.from.len() > FROM_LIMIT {
+            return ControlFlow::Break(size::too_complex(format!(
+                "a FROM lists more than {FROM_LIMIT} tables"
+            )));
         }
         if !select.lateral_views.is_empty() {
             return ControlFlow::Break(clause_refused("LATERAL VIEW"));

@@ -8,6 +8,7 @@ mod attacks;
 mod differential;
 mod doors;
 mod functions;
+mod guards;
 mod oracle;
 mod segments;
 mod sessions;

@@ -43,7 +43,7 @@ fn texts(result: &QueryResult, column: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn uses(world: &World) -> Vec<(UseRecordClear, Vec<u8>)> {
+pub fn uses(world: &World) -> Vec<(UseRecordClear, Vec<u8>)> {
     let topic = Topic::new(topics::USE);
     let mut found = Vec::new();
     for partition in 0..world.journal.partitions(&topic).expect("partitions") {

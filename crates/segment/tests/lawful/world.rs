@@ -543,6 +543,8 @@ impl Making<'_> {
                 let canary = Person::canary(who);
                 let mut behaviour = Behaviour::named(name)
                     .property("page", format!("{canary}-page"))
+                    // Declared sensitive, in another case: folded before intake knew.
+                    .property("Symptom", format!("{canary}-open"))
                     .sensitive("symptom", format!("{canary}-symptom"));
                 let (revenue, product) = if name == "purchase" {
                     let revenue = Person::number(who) + round as f64;

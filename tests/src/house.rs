@@ -34,41 +34,49 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, mpsc};
 
 /// The sample keys of `pipelines/sources.yaml`, published there.
-pub(crate) const SERVER_KEY: &str = "demo-server-key";
-pub(crate) const BROWSER_KEY: &str = "demo-browser-key";
-pub(crate) const IMPORT_KEY: &str = "demo-import-key";
+pub const SERVER_KEY: &str = "demo-server-key";
+/// See [`SERVER_KEY`].
+pub const BROWSER_KEY: &str = "demo-browser-key";
+/// See [`SERVER_KEY`].
+pub const IMPORT_KEY: &str = "demo-import-key";
 
 /// The token of the analyst, who may use every purpose that is no legal duty.
-pub(crate) const TOKEN: &str = "analyst-token";
+pub const TOKEN: &str = "analyst-token";
 
 const SUBJECT_PARTITIONS: u32 = 4;
 
 /// The rooms, open.
-pub(crate) struct House {
-    pub(crate) journal: Arc<EmbeddedJournal>,
-    pub(crate) vault: Arc<EmbeddedVault>,
-    pub(crate) permit: Arc<Permit>,
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) dir: Arc<TempDir>,
+pub struct House {
+    /// The embedded journal.
+    pub journal: Arc<EmbeddedJournal>,
+    /// The embedded vault.
+    pub vault: Arc<EmbeddedVault>,
+    /// The permit index.
+    pub permit: Arc<Permit>,
+    /// Intake.
+    pub intake: Arc<Intake>,
+    /// Opens lawful sessions.
+    pub engine: Arc<Engine>,
+    /// Where everything lies.
+    pub dir: Arc<TempDir>,
     projector: Mutex<Projector>,
     random: Arc<SharedRng<StdRng>>,
     now: Arc<AtomicI64>,
 }
 
 /// How a house is opened.
-pub(crate) struct Opening {
+pub struct Opening {
     /// The folder of the programme.
-    pub(crate) programme: PathBuf,
+    pub programme: PathBuf,
     /// What time it is, RFC 3339.
-    pub(crate) now: &'static str,
+    pub now: &'static str,
     /// Whether personal blocks are sealed; off only in the control of the test of planted values.
-    pub(crate) sealed: bool,
+    pub sealed: bool,
 }
 
 impl Opening {
     /// The sample programme, at a time when all of its notices are in force.
-    pub(crate) fn sample() -> Self {
+    pub fn sample() -> Self {
         Self {
             programme: repository().join("pipelines"),
             now: "2026-06-01T12:00:00+08:00",
@@ -76,7 +84,8 @@ impl Opening {
         }
     }
 
-    pub(crate) async fn open(self) -> House {
+    /// The house, with the programme applied.
+    pub async fn open(self) -> House {
         let house = House::over(
             Arc::new(TempDir::new().unwrap()),
             at(self.now),
@@ -90,15 +99,17 @@ impl Opening {
 }
 
 /// The repository's root.
-pub(crate) fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-pub(crate) fn at(text: &str) -> Timestamp {
+/// An instant, from RFC 3339.
+pub fn at(text: &str) -> Timestamp {
     Timestamp::parse_rfc3339(text).unwrap()
 }
 
-pub(crate) fn identifier(namespace: &str, value: &str) -> Identifier {
+/// An identifier.
+pub fn identifier(namespace: &str, value: &str) -> Identifier {
     Identifier::new(Namespace::parse(namespace).unwrap(), value)
 }
 
@@ -188,14 +199,14 @@ impl House {
     }
 
     /// The same house after a restart: nothing is remembered but what is stored.
-    pub(crate) async fn restart(self) -> Self {
+    pub async fn restart(self) -> Self {
         let (dir, now) = (Arc::clone(&self.dir), self.now());
         self.close().await;
         Self::over(dir, now, true, 2).await
     }
 
     /// Lets go of the stores; what is stored stays as long as somebody holds the directory.
-    pub(crate) async fn close(self) -> Arc<TempDir> {
+    pub async fn close(self) -> Arc<TempDir> {
         let Self {
             journal,
             vault,
@@ -258,23 +269,23 @@ impl House {
     }
 
     /// What time it is.
-    pub(crate) fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.now.load(Ordering::SeqCst))
     }
 
     /// Sets the clock, which never goes back.
-    pub(crate) fn set_now(&self, to: Timestamp) {
+    pub fn set_now(&self, to: Timestamp) {
         let before = self.now.swap(to.micros(), Ordering::SeqCst);
         assert!(before <= to.micros(), "the clock would go back");
     }
 
     /// A second passes: what is sent next is later than everything sent before.
-    pub(crate) fn tick(&self) {
+    pub fn tick(&self) {
         self.now.fetch_add(1_000_000, Ordering::SeqCst);
     }
 
     /// Sends decisions and facts a second later.
-    pub(crate) async fn consents(&self, key: &str, body: Value) -> Vec<Outcome> {
+    pub async fn consents(&self, key: &str, body: Value) -> Vec<Outcome> {
         self.tick();
         self.intake
             .consents(&Caller::with_key(key), body)
@@ -283,13 +294,13 @@ impl House {
     }
 
     /// Sends one decision or fact that must be taken.
-    pub(crate) async fn decide(&self, body: Value) {
+    pub async fn decide(&self, body: Value) {
         let outcomes = self.consents(SERVER_KEY, body).await;
         assert!(outcomes.iter().all(is_journalled), "{outcomes:?}");
     }
 
     /// Sends one call, or a batch of them, a second later.
-    pub(crate) async fn call(&self, key: &str, route: Route, body: Value) -> Vec<Outcome> {
+    pub async fn call(&self, key: &str, route: Route, body: Value) -> Vec<Outcome> {
         self.tick();
         self.intake
             .events(&Caller::with_key(key), route, body.to_string().into_bytes())
@@ -298,7 +309,7 @@ impl House {
     }
 
     /// Imports a file.
-    pub(crate) async fn import(&self, file: &Path, mapping: &Path) -> import::Progress {
+    pub async fn import(&self, file: &Path, mapping: &Path) -> import::Progress {
         let mapping = Mapping::parse(&std::fs::read_to_string(mapping).unwrap()).unwrap();
         let mut files = Files::beside(&self.dir.path().join("import.csv"));
         files.input = file.to_owned();
@@ -308,7 +319,7 @@ impl House {
     }
 
     /// Folds what the journal holds into the profiles.
-    pub(crate) async fn project(&self) -> Progress {
+    pub async fn project(&self) -> Progress {
         let mut projector = self.projector.lock().await;
         projector
             .adopt(definitions(&self.permit.registry()))
@@ -317,7 +328,7 @@ impl House {
     }
 
     /// Folds everything anew.
-    pub(crate) async fn rebuild(&self) -> Progress {
+    pub async fn rebuild(&self) -> Progress {
         let mut projector = self.projector.lock().await;
         projector
             .adopt(definitions(&self.permit.registry()))
@@ -326,12 +337,12 @@ impl House {
     }
 
     /// Removes what is erased from the profiles.
-    pub(crate) async fn purge(&self) -> Progress {
+    pub async fn purge(&self) -> Progress {
         self.projector.lock().await.purge_erased().await.unwrap()
     }
 
     /// Asks as the analyst.
-    pub(crate) async fn ask(&self, use_: &str, sql: &str) -> Result<QueryResult, Error> {
+    pub async fn ask(&self, use_: &str, sql: &str) -> Result<QueryResult, Error> {
         let principal = self.permit.registry().principal("analyst").cloned();
         LawfulSession::open(&self.engine, &principal.unwrap(), &asked(use_), None)
             .await?
@@ -340,19 +351,19 @@ impl House {
     }
 
     /// The rows of a query that must succeed.
-    pub(crate) async fn rows(&self, use_: &str, sql: &str) -> Vec<Vec<Value>> {
+    pub async fn rows(&self, use_: &str, sql: &str) -> Vec<Vec<Value>> {
         let result = self.ask(use_, sql).await.unwrap();
         result.batches.iter().flat_map(rows).collect()
     }
 
     /// Whether this person is among the members under a use: `purpose`, `purpose/channel` or `purpose//recipient`.
-    pub(crate) async fn sees(&self, use_: &str, subject: SubjectId) -> bool {
+    pub async fn sees(&self, use_: &str, subject: SubjectId) -> bool {
         let sql = format!("SELECT member_id FROM members WHERE member_id = '{subject}'");
         !self.rows(use_, &sql).await.is_empty()
     }
 
     /// Exports a segment, as CSV: the identifiers in the file, in ascending order.
-    pub(crate) async fn exported(&self, segment: &str) -> Vec<String> {
+    pub async fn exported(&self, segment: &str) -> Vec<String> {
         let principal = self
             .permit
             .registry()
@@ -378,7 +389,7 @@ impl House {
     }
 
     /// The subject of an identifier that is known.
-    pub(crate) fn subject(&self, namespace: &str, value: &str) -> SubjectId {
+    pub fn subject(&self, namespace: &str, value: &str) -> SubjectId {
         self.vault
             .subjects(&[identifier(namespace, value)], false)
             .unwrap()[0]
@@ -386,7 +397,7 @@ impl House {
     }
 
     /// Erases a person as the request's way will: the keys go, and the fact is recorded for ever.
-    pub(crate) async fn erase(&self, subject: SubjectId) {
+    pub async fn erase(&self, subject: SubjectId) {
         self.tick();
         self.vault.destroy(subject).unwrap();
         let mut id = [0; 16];
@@ -415,7 +426,7 @@ impl House {
     }
 
     /// The HTTP routes of the port.
-    pub(crate) fn router(&self) -> Router {
+    pub fn router(&self) -> Router {
         assent_server::router(Services {
             body_limit: self.intake.limits().body_bytes,
             intake: Arc::clone(&self.intake),
@@ -427,7 +438,7 @@ impl House {
 }
 
 /// A grant under the sample programme's present notice.
-pub(crate) fn grant(customer: &str, purpose: &str) -> Value {
+pub fn grant(customer: &str, purpose: &str) -> Value {
     json!({
         "subject": {"customer_no": customer}, "purpose": purpose, "state": "granted",
         "notice": "membership@2", "act": "checkbox_ticked",
@@ -435,11 +446,12 @@ pub(crate) fn grant(customer: &str, purpose: &str) -> Value {
 }
 
 /// A withdrawal.
-pub(crate) fn withdrawal(customer: &str, purpose: &str) -> Value {
+pub fn withdrawal(customer: &str, purpose: &str) -> Value {
     json!({"subject": {"customer_no": customer}, "purpose": purpose, "state": "withdrawn"})
 }
 
-pub(crate) fn is_journalled(outcome: &Outcome) -> bool {
+/// Whether an event was taken.
+pub fn is_journalled(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Journalled { .. })
 }
 
