@@ -11,6 +11,7 @@ mod planted;
 mod retail;
 mod scan;
 mod told;
+mod undecided;
 mod withdrawal;
 
 use assent_tests::house;
