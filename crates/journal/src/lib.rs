@@ -12,12 +12,14 @@ mod checkpoint;
 pub mod contract;
 mod embedded;
 mod error;
+mod group;
 mod partition;
 mod record;
 
 pub use checkpoint::{Checkpoint, Delta};
 pub use embedded::{EmbeddedConfig, EmbeddedJournal, FaultPoint, Faults};
 pub use error::{Error, ErrorKind};
+pub use group::{Alone, Group};
 pub use partition::partition_of;
 pub use record::{Batch, MAX_RECORD_BYTES, Position, ReadLimit, Record, Stored, Topic};
 
