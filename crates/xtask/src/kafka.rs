@@ -152,8 +152,7 @@ fn parse_port(value: &str) -> Result<u16, String> {
 
 /// `target/kafka`, wherever cargo keeps its target directory.
 fn directory() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
-    crate::run::root().join(target).join("kafka")
+    crate::run::target().join("kafka")
 }
 
 /// Makes sure that a broker answers. `true` when it had to be started.

@@ -11,6 +11,12 @@ pub fn root() -> PathBuf {
     root
 }
 
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+    root().join(target)
+}
+
 /// Runs `program` with `args` in the workspace root, its output going to ours.
 pub fn run(program: &str, args: &[&str], env: &[(&str, String)]) -> Result<(), String> {
     let shown = format!("{program} {}", args.join(" "));
