@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Day;
-use crate::decision::Decision;
+use crate::decision::{Decision, DecisionState};
 use crate::hex16;
 use crate::ids::SubjectId;
 use crate::slug::PurposeId;
@@ -99,6 +99,53 @@ impl Fact {
 }
 
 impl FactKind {
+    /// The decision, if it is one.
+    #[must_use]
+    pub const fn decision(&self) -> Option<&Decision> {
+        if let Self::Decision(decision) = self {
+            Some(decision)
+        } else {
+            None
+        }
+    }
+
+    /// The other subject of a link or un-link.
+    #[must_use]
+    pub const fn pair(&self) -> Option<SubjectId> {
+        match self {
+            Self::Linked { other } | Self::Unlinked { other } => Some(*other),
+            Self::Decision(_)
+            | Self::ContractStarted { .. }
+            | Self::ContractEnded { .. }
+            | Self::BirthDate(_)
+            | Self::GuardianshipStarted { .. }
+            | Self::GuardianshipEnded { .. }
+            | Self::Restricted { .. }
+            | Self::RestrictionLifted { .. }
+            | Self::Erased
+            | Self::PublicSource { .. } => None,
+        }
+    }
+
+    /// Whether it can make more lawful than was before (the words of `docs/consent-rules.md`).
+    #[must_use]
+    pub fn widens(&self) -> bool {
+        match self {
+            Self::Decision(decision) => decision.state == DecisionState::Granted,
+            Self::Unlinked { .. }
+            | Self::RestrictionLifted { .. }
+            | Self::ContractStarted { .. }
+            | Self::GuardianshipStarted { .. }
+            | Self::PublicSource { .. } => true,
+            Self::Linked { .. }
+            | Self::ContractEnded { .. }
+            | Self::BirthDate(_)
+            | Self::GuardianshipEnded { .. }
+            | Self::Restricted { .. }
+            | Self::Erased => false,
+        }
+    }
+
     /// The name of what happened, without any of its contents.
     #[must_use]
     pub const fn name(&self) -> &'static str {

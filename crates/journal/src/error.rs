@@ -25,6 +25,16 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether a read that failed so may succeed later without anything being mended in what is stored: the
+    /// journal is away, refuses for now, or met a fault of the program. Otherwise it lacks or contradicts what
+    /// the reader rests on, and trying again cannot help.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Unavailable | Self::Denied | Self::Internal => true,
+            Self::Invalid | Self::NotFound | Self::Conflict | Self::Corrupt => false,
+        }
+    }
+
     /// A stable lower-case name, for logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

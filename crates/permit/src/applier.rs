@@ -124,14 +124,10 @@ impl Applier {
 
 /// A journal that lost what was read from it cannot be followed; one that is away comes back.
 fn cannot_read(error: assent_journal::Error) -> Error {
-    let kind = match error.kind() {
-        assent_journal::ErrorKind::Unavailable
-        | assent_journal::ErrorKind::Denied
-        | assent_journal::ErrorKind::Internal => ErrorKind::Unavailable,
-        assent_journal::ErrorKind::NotFound
-        | assent_journal::ErrorKind::Conflict
-        | assent_journal::ErrorKind::Corrupt
-        | assent_journal::ErrorKind::Invalid => ErrorKind::Corrupt,
+    let kind = if error.kind().may_pass() {
+        ErrorKind::Unavailable
+    } else {
+        ErrorKind::Corrupt
     };
     Error::new(kind, format!("the journal cannot be read: {error}")).with_source(error)
 }

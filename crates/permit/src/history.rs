@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assent_consent::{Fact, FactKind, SubjectId, Timestamp, component};
+use assent_consent::{Fact, SubjectId, Timestamp, component};
 
 use crate::chunked::Chunked;
 
@@ -113,7 +113,7 @@ pub(crate) fn members_of_group(
     facts: &[Fact],
     at: Timestamp,
 ) -> Vec<(u32, u32)> {
-    let links: Vec<&Fact> = facts.iter().filter(|fact| is_about_links(fact)).collect();
+    let links: Vec<&Fact> = facts.iter().filter(|f| f.kind.pair().is_some()).collect();
     let mut found: Vec<(u32, u32)> = Vec::with_capacity(group.len());
     let mut done = vec![false; group.len()];
     for (place, subject) in subjects.iter().enumerate() {
@@ -139,13 +139,6 @@ pub(crate) fn members_of_group(
         }
     }
     found
-}
-
-fn is_about_links(fact: &Fact) -> bool {
-    matches!(
-        fact.kind,
-        FactKind::Linked { .. } | FactKind::Unlinked { .. }
-    )
 }
 
 /// A number as an index. Numbers are u32, and so are indices at least.

@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use assent_consent::{
-    Evaluation, Fact, FactKind, NoticeRef, Reason, SubjectId, Timestamp, Use, Verdict, component,
-    evaluate,
+    Evaluation, Fact, NoticeRef, Reason, SubjectId, Timestamp, Use, Verdict, component, evaluate,
 };
 use assent_event::topics;
 use assent_journal::{Checkpoint, Journal, Topic};
@@ -61,14 +60,10 @@ impl Permit {
         let mut seen = Checkpoint::new();
         for topic in &topics {
             let partitions = journal.partitions(topic).map_err(|error| {
-                let kind = match error.kind() {
-                    assent_journal::ErrorKind::NotFound => ErrorKind::NotFound,
-                    assent_journal::ErrorKind::Invalid
-                    | assent_journal::ErrorKind::Conflict
-                    | assent_journal::ErrorKind::Denied
-                    | assent_journal::ErrorKind::Unavailable
-                    | assent_journal::ErrorKind::Corrupt
-                    | assent_journal::ErrorKind::Internal => ErrorKind::Unavailable,
+                let kind = if error.kind() == assent_journal::ErrorKind::NotFound {
+                    ErrorKind::NotFound
+                } else {
+                    ErrorKind::Unavailable
                 };
                 Error::new(kind, format!("the permit index cannot follow {topic}"))
                     .with_source(error)
@@ -309,10 +304,10 @@ impl Permit {
             one.position.offset < next
         });
         let facts: Vec<Fact> = placed.iter().map(|one| one.fact.clone()).collect();
-        let evaluation = if facts.is_empty() {
-            never_heard_of()
-        } else {
+        let evaluation = if state.knows(subject) {
             evaluate(registry.consent(), &facts, subject, use_, at)
+        } else {
+            never_heard_of()
         };
         let together = component(&facts, subject, at);
         placed.retain(|one| one.fact.received_at <= at && together.contains(&one.fact.subject));
@@ -377,7 +372,8 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// Nothing known, nothing permitted, on whichever basis (I5); as [`PermitSet::number_of`] says.
+/// Neither a fact nor an introduction ([`Permit::introduce`]) names the subject: it has no number, so no
+/// set permits it, on whichever basis (I5), and neither does this.
 fn never_heard_of() -> Evaluation {
     Evaluation {
         verdict: Verdict::Denied(Reason::NoDecision),
@@ -408,20 +404,7 @@ fn placed_facts(state: &State, subject: SubjectId) -> Vec<PlacedFact> {
 fn notices_of(placed: &[PlacedFact]) -> Vec<NoticeRef> {
     let notices: BTreeSet<NoticeRef> = placed
         .iter()
-        .filter_map(|one| match &one.fact.kind {
-            FactKind::Decision(decision) => decision.notice.clone(),
-            FactKind::Linked { .. }
-            | FactKind::Unlinked { .. }
-            | FactKind::ContractStarted { .. }
-            | FactKind::ContractEnded { .. }
-            | FactKind::BirthDate(_)
-            | FactKind::GuardianshipStarted { .. }
-            | FactKind::GuardianshipEnded { .. }
-            | FactKind::Restricted { .. }
-            | FactKind::RestrictionLifted { .. }
-            | FactKind::Erased
-            | FactKind::PublicSource { .. } => None,
-        })
+        .filter_map(|one| one.fact.kind.decision()?.notice.clone())
         .collect();
     notices.into_iter().collect()
 }

@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use assent_consent::{
-    DecisionState, Fact, FactKind, Registry as ConsentRegistry, SubjectId, Timestamp,
-};
+use assent_consent::{Fact, Registry as ConsentRegistry, SubjectId, Timestamp};
 use assent_event::topics;
 use assent_journal::{Checkpoint, Position, Stored, Topic};
 use assent_programme::{Absorbed, RegistryState};
@@ -120,7 +118,7 @@ impl State {
             .or_insert(Timestamp::MIN);
         *receipt = (*receipt).max(fact.received_at);
         let number = self.number(fact.subject)?;
-        if is_widening(&fact.kind) && self.has_applied(number, fact.id) {
+        if fact.kind.widens() && self.has_applied(number, fact.id) {
             // Sent again, perhaps after what it allowed was taken back: it is no new permission.
             tracing::debug!(
                 offset = place.offset,
@@ -128,18 +126,9 @@ impl State {
             );
             return Ok(());
         }
-        let other = match &fact.kind {
-            FactKind::Linked { other } | FactKind::Unlinked { other } => Some(self.number(*other)?),
-            FactKind::Decision(_)
-            | FactKind::ContractStarted { .. }
-            | FactKind::ContractEnded { .. }
-            | FactKind::BirthDate(_)
-            | FactKind::GuardianshipStarted { .. }
-            | FactKind::GuardianshipEnded { .. }
-            | FactKind::Restricted { .. }
-            | FactKind::RestrictionLifted { .. }
-            | FactKind::Erased
-            | FactKind::PublicSource { .. } => None,
+        let other = match fact.kind.pair() {
+            Some(other) => Some(self.number(other)?),
+            None => None,
         };
         if let Some(history) = self.histories.get_mut(index(number)) {
             let history = Arc::make_mut(history);
@@ -169,6 +158,13 @@ impl State {
             .get(&partition)
             .copied()
             .unwrap_or(Timestamp::MIN)
+    }
+
+    /// Whether the subject has a number: a fact names it, or somebody introduced it.
+    pub(crate) fn knows(&self, subject: SubjectId) -> bool {
+        // The numbers are shared with later states.
+        let number = self.numbers.get(&subject);
+        number.is_some_and(|number| index(number) < self.histories.len())
     }
 
     /// A subject of whom nothing is recorded here gets a number, and with it verdicts.
@@ -241,25 +237,6 @@ impl State {
             })?;
         }
         Ok(Arc::new(registry))
-    }
-}
-
-/// Whether a fact can make more lawful than was before. Only such a one is left out when it comes
-/// again under its id: one that restricts counts as often as it comes (I6).
-fn is_widening(kind: &FactKind) -> bool {
-    match kind {
-        FactKind::Decision(decision) => decision.state == DecisionState::Granted,
-        FactKind::Unlinked { .. }
-        | FactKind::RestrictionLifted { .. }
-        | FactKind::ContractStarted { .. }
-        | FactKind::GuardianshipStarted { .. }
-        | FactKind::PublicSource { .. } => true,
-        FactKind::Linked { .. }
-        | FactKind::ContractEnded { .. }
-        | FactKind::BirthDate(_)
-        | FactKind::GuardianshipEnded { .. }
-        | FactKind::Restricted { .. }
-        | FactKind::Erased => false,
     }
 }
 

@@ -89,19 +89,11 @@ impl Age {
 fn birth_date<'a>(facts: impl Iterator<Item = &'a Fact>, subject: SubjectId) -> Option<Day> {
     facts
         .filter(|fact| fact.subject == subject)
-        .filter_map(|fact| match fact.kind {
-            FactKind::BirthDate(day) => Some((fact.time(), fact.received_at, day)),
-            FactKind::Decision(_)
-            | FactKind::Linked { .. }
-            | FactKind::Unlinked { .. }
-            | FactKind::ContractStarted { .. }
-            | FactKind::ContractEnded { .. }
-            | FactKind::GuardianshipStarted { .. }
-            | FactKind::GuardianshipEnded { .. }
-            | FactKind::Restricted { .. }
-            | FactKind::RestrictionLifted { .. }
-            | FactKind::Erased
-            | FactKind::PublicSource { .. } => None,
+        .filter_map(|fact| {
+            let FactKind::BirthDate(day) = fact.kind else {
+                return None;
+            };
+            Some((fact.time(), fact.received_at, day))
         })
         .max()
         .map(|(_, _, day)| day)

@@ -54,46 +54,25 @@ fn contract<'a>(case: &Case<'a>) -> Outcome<'a> {
 
 /// The contract that a fact says has begun for the purpose, or for every purpose.
 fn begun_contract<'a>(case: &Case<'_>, fact: &'a Fact) -> Option<&'a str> {
-    match &fact.kind {
-        FactKind::ContractStarted {
-            contract,
-            purpose,
-            starts_at,
-        } => {
-            let is_for_purpose = purpose.as_ref().is_none_or(|p| *p == case.purpose.id);
-            (is_for_purpose && *starts_at <= case.record.at).then_some(contract)
-        }
-        FactKind::Decision(_)
-        | FactKind::Linked { .. }
-        | FactKind::Unlinked { .. }
-        | FactKind::ContractEnded { .. }
-        | FactKind::BirthDate(_)
-        | FactKind::GuardianshipStarted { .. }
-        | FactKind::GuardianshipEnded { .. }
-        | FactKind::Restricted { .. }
-        | FactKind::RestrictionLifted { .. }
-        | FactKind::Erased
-        | FactKind::PublicSource { .. } => None,
-    }
+    let FactKind::ContractStarted {
+        contract,
+        purpose,
+        starts_at,
+    } = &fact.kind
+    else {
+        return None;
+    };
+    let is_for_purpose = purpose.as_ref().is_none_or(|p| *p == case.purpose.id);
+    (is_for_purpose && *starts_at <= case.record.at).then_some(contract)
 }
 
 /// The latest end of the contract that has come and that the start does not supersede (R3).
 fn end<'a>(case: &Case<'a>, start: &Fact, started: &str) -> Option<&'a Fact> {
-    latest(case.record.own().filter(|fact| match &fact.kind {
-        FactKind::ContractEnded { contract, ends_at } => {
-            contract == started && *ends_at <= case.record.at && !supersedes(start, fact)
-        }
-        FactKind::Decision(_)
-        | FactKind::Linked { .. }
-        | FactKind::Unlinked { .. }
-        | FactKind::ContractStarted { .. }
-        | FactKind::BirthDate(_)
-        | FactKind::GuardianshipStarted { .. }
-        | FactKind::GuardianshipEnded { .. }
-        | FactKind::Restricted { .. }
-        | FactKind::RestrictionLifted { .. }
-        | FactKind::Erased
-        | FactKind::PublicSource { .. } => false,
+    latest(case.record.own().filter(|fact| {
+        let FactKind::ContractEnded { contract, ends_at } = &fact.kind else {
+            return false;
+        };
+        contract == started && *ends_at <= case.record.at && !supersedes(start, fact)
     }))
 }
 

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use super::age::{Age, Standing, was_guardian};
 use super::case::Case;
 use super::links::component;
-use super::record::decision;
+use super::record::with_decision;
 use super::scope::{Scope, scope};
 use super::supersede::supersedes;
 
@@ -66,7 +66,7 @@ impl Grant<'_> {
 
 /// The valid grants of the subject for the use (R8). What is not valid is as if absent.
 pub(super) fn grants<'a>(case: &Case<'a>, age: &Age) -> Vec<Grant<'a>> {
-    let own_decisions = case.record.own().filter_map(decision);
+    let own_decisions = case.record.own().filter_map(with_decision);
     own_decisions
         .filter_map(|(fact, decision)| grant(case, age, fact, decision))
         .collect()

@@ -5,6 +5,7 @@
 //! too late would be unlawful.
 
 use crate::basis::LegalBasis;
+use crate::decision::Decision;
 use crate::fact::{Fact, FactKind};
 use crate::ids::SubjectId;
 use crate::slug::PurposeId;
@@ -13,7 +14,7 @@ use crate::time::Timestamp;
 use super::age::turns_fourteen;
 use super::case::Case;
 use super::grant::{expiry, granted_purpose};
-use super::record::{Record, decision};
+use super::record::Record;
 
 /// The earliest of several instants after a given one.
 struct Horizon {
@@ -68,7 +69,9 @@ pub(super) fn reconsider_at(case: &Case<'_>) -> Option<Timestamp> {
 fn fact_changes(case: &Case<'_>, fact: &Fact, horizon: &mut Horizon) {
     let is_own = |subject: SubjectId| subject == case.record.subject;
     match &fact.kind {
-        FactKind::Decision(_) if is_own(fact.subject) => grant_changes(case, fact, horizon),
+        FactKind::Decision(decision) if is_own(fact.subject) => {
+            grant_changes(case, fact, decision, horizon);
+        }
         FactKind::ContractStarted { starts_at, .. } if is_own(fact.subject) => {
             horizon.consider(*starts_at);
         }
@@ -93,10 +96,7 @@ fn fact_changes(case: &Case<'_>, fact: &Fact, horizon: &mut Horizon) {
 }
 
 /// A grant changes when it ends and when another version of its notice comes into force.
-fn grant_changes(case: &Case<'_>, fact: &Fact, horizon: &mut Horizon) {
-    let Some((fact, decision)) = decision(fact) else {
-        return;
-    };
+fn grant_changes(case: &Case<'_>, fact: &Fact, decision: &Decision, horizon: &mut Horizon) {
     let Some(purpose) = granted_purpose(case, decision) else {
         return;
     };

@@ -1,7 +1,7 @@
 //! What is known at an instant of one subject and of those linked with it (rules R1, R2).
 
 use crate::decision::{Decision, Selector};
-use crate::fact::{Fact, FactKind};
+use crate::fact::Fact;
 use crate::ids::SubjectId;
 use crate::registry::Registry;
 use crate::slug::PurposeId;
@@ -43,7 +43,7 @@ impl<'a> Record<'a> {
 
     /// Known decisions of every subject of the person.
     pub(super) fn decisions(&self) -> impl Iterator<Item = (&'a Fact, &'a Decision)> {
-        self.known().filter_map(decision)
+        self.known().filter_map(with_decision)
     }
 
     /// The whole history, what is not known yet and what belongs to others included.
@@ -53,21 +53,8 @@ impl<'a> Record<'a> {
 }
 
 /// The fact with its decision, if it is one.
-pub(super) fn decision(fact: &Fact) -> Option<(&Fact, &Decision)> {
-    match &fact.kind {
-        FactKind::Decision(decision) => Some((fact, decision)),
-        FactKind::Linked { .. }
-        | FactKind::Unlinked { .. }
-        | FactKind::ContractStarted { .. }
-        | FactKind::ContractEnded { .. }
-        | FactKind::BirthDate(_)
-        | FactKind::GuardianshipStarted { .. }
-        | FactKind::GuardianshipEnded { .. }
-        | FactKind::Restricted { .. }
-        | FactKind::RestrictionLifted { .. }
-        | FactKind::Erased
-        | FactKind::PublicSource { .. } => None,
-    }
+pub(super) fn with_decision(fact: &Fact) -> Option<(&Fact, &Decision)> {
+    Some((fact, fact.kind.decision()?))
 }
 
 /// The latest of several facts: by time, then receipt, then id, so that the order in which facts

@@ -17,43 +17,23 @@ pub(super) fn erasure<'a>(record: &Record<'a>) -> Option<&'a Fact> {
 
 /// R6, art. 44 and 47: a restriction that stands and reaches the purpose.
 pub(super) fn restriction<'a>(record: &Record<'a>, lineage: &Lineage<'_>) -> Option<&'a Fact> {
-    latest(record.known().filter(|fact| match &fact.kind {
-        FactKind::Restricted { purpose } => {
-            purpose.as_ref().is_none_or(|p| lineage.includes(p))
-                && !lifted(record, fact, purpose.as_ref())
-        }
-        FactKind::Decision(_)
-        | FactKind::Linked { .. }
-        | FactKind::Unlinked { .. }
-        | FactKind::ContractStarted { .. }
-        | FactKind::ContractEnded { .. }
-        | FactKind::BirthDate(_)
-        | FactKind::GuardianshipStarted { .. }
-        | FactKind::GuardianshipEnded { .. }
-        | FactKind::RestrictionLifted { .. }
-        | FactKind::Erased
-        | FactKind::PublicSource { .. } => false,
+    latest(record.known().filter(|fact| {
+        let FactKind::Restricted { purpose } = &fact.kind else {
+            return false;
+        };
+        purpose.as_ref().is_none_or(|p| lineage.includes(p))
+            && !lifted(record, fact, purpose.as_ref())
     }))
 }
 
 /// A lifting reaches restrictions of its own subject only: it carries no proof that the person
 /// behind a linked subject asked for it (R3).
 fn lifted(record: &Record<'_>, restriction: &Fact, restricted: Option<&PurposeId>) -> bool {
-    record.known().any(|fact| match &fact.kind {
-        FactKind::RestrictionLifted { purpose } => {
-            let reaches = purpose.is_none() || purpose.as_ref() == restricted;
-            reaches && fact.subject == restriction.subject && supersedes(fact, restriction)
-        }
-        FactKind::Decision(_)
-        | FactKind::Linked { .. }
-        | FactKind::Unlinked { .. }
-        | FactKind::ContractStarted { .. }
-        | FactKind::ContractEnded { .. }
-        | FactKind::BirthDate(_)
-        | FactKind::GuardianshipStarted { .. }
-        | FactKind::GuardianshipEnded { .. }
-        | FactKind::Restricted { .. }
-        | FactKind::Erased
-        | FactKind::PublicSource { .. } => false,
+    record.known().any(|fact| {
+        let FactKind::RestrictionLifted { purpose } = &fact.kind else {
+            return false;
+        };
+        let reaches = purpose.is_none() || purpose.as_ref() == restricted;
+        reaches && fact.subject == restriction.subject && supersedes(fact, restriction)
     })
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::support::{
-    DAY, Deployment, START, grant_fact, granted, mail, programme, purpose_id, service, withdrawn,
+    DAY, Deployment, START, grant_fact, granted, mail, programme, purpose_id, records, service,
+    withdrawn,
 };
 use assent_consent::{
     Decision, DecisionState, Fact, FactKind, Reason, Selector, SubjectId, Timestamp, Verdict,
@@ -52,6 +53,28 @@ async fn who_granted_is_permitted_and_nobody_else() {
         explained.evaluation.verdict,
         Verdict::Denied(Reason::NoDecision)
     );
+}
+
+/// Who is explained is who is permitted: somebody introduced stands under the bases that need no decision,
+/// somebody never heard of under none.
+#[tokio::test]
+async fn somebody_introduced_is_explained_as_permitted() {
+    let site = Deployment::new().await;
+    let permit = site.start();
+    permit.barrier().await.unwrap();
+    let (known, stranger) = (site.random.subject(), site.random.subject());
+    permit.introduce(&[known, known]).unwrap();
+    for (use_, reason) in [(records(), None), (mail(), Some(Reason::NoDecision))] {
+        let set = permit.permitted_live(&use_, site.now()).unwrap();
+        assert_eq!(set.reason(set.number_of(&known).unwrap()), reason);
+        assert_eq!(set.number_of(&stranger), None);
+        let explained = |who| {
+            let told = permit.evaluate_subject(who, &use_, site.now(), None);
+            told.unwrap().evaluation.verdict.reason()
+        };
+        assert_eq!(explained(known), reason);
+        assert_eq!(explained(stranger), Some(Reason::NoDecision));
+    }
 }
 
 #[tokio::test]

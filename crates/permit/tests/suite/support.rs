@@ -222,6 +222,10 @@ pub fn service() -> Use {
     Use::of(purpose_id("service"))
 }
 
+pub fn records() -> Use {
+    Use::of(purpose_id("records"))
+}
+
 pub fn granted() -> ConsentDecision {
     ConsentDecision::granted("mail").notice("terms", 1)
 }
@@ -236,7 +240,7 @@ fn purpose(name: &str, basis: LegalBasis, validity: Option<u32>) -> Purpose {
         version: 1,
         title: BTreeMap::from([("en".to_owned(), name.to_owned())]),
         basis,
-        citation: None,
+        citation: (basis == LegalBasis::LegalDuty).then(|| "a law".to_owned()),
         parent: None,
         categories: categories(),
         sensitive: BTreeSet::new(),
@@ -261,11 +265,12 @@ fn categories() -> BTreeSet<Category> {
         .collect()
 }
 
-/// `mail` on consent, lasting as many days as told, and `service` on contract.
+/// `mail` on consent, lasting as many days as told, `service` on contract and `records` on legal duty.
 pub fn programme(validity: Option<u32>) -> Programme {
     let purposes = [
         purpose("mail", LegalBasis::Consent, validity),
         purpose("service", LegalBasis::Contract, None),
+        purpose("records", LegalBasis::LegalDuty, None),
     ];
     let said = NoticedPurpose {
         method: "automatic".to_owned(),

@@ -460,20 +460,7 @@ impl Teller {
         let used: Vec<String> = self
             .history
             .iter()
-            .filter_map(|fact| match &fact.kind {
-                FactKind::Decision(decision) => decision.indication.clone(),
-                FactKind::Linked { .. }
-                | FactKind::Unlinked { .. }
-                | FactKind::ContractStarted { .. }
-                | FactKind::ContractEnded { .. }
-                | FactKind::BirthDate(_)
-                | FactKind::GuardianshipStarted { .. }
-                | FactKind::GuardianshipEnded { .. }
-                | FactKind::Restricted { .. }
-                | FactKind::RestrictionLifted { .. }
-                | FactKind::Erased
-                | FactKind::PublicSource { .. } => None,
-            })
+            .filter_map(|fact| fact.kind.decision()?.indication.clone())
             .collect();
         if used.is_empty() || self.seeded.chance(20) {
             return self.seeded.chance(50).then(|| " ".to_owned());
