@@ -327,7 +327,7 @@ events:
       state: granted
       purpose: email_marketing
       notice: membership@2
-      act: form_signed
+      act: signature
       actor: agent
       evidence: {column: how}
 ";

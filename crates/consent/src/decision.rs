@@ -93,37 +93,30 @@ pub enum Actor {
     System,
 }
 
-/// The acts by which people decide that this crate knows by name; see [`Decision::act`].
+/// The acts by which people indicate a will; see [`Decision::act`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Act;
 
 impl Act {
-    /// Acts that indicate nothing (art. 14: voluntary and explicit).
-    pub const NOT_EXPLICIT: [&str; 5] = [
-        "pre_ticked",
-        "silence",
-        "browsing",
-        "inferred",
-        "bundled_terms",
+    /// Every act that makes a grant one (rule R8; art. 14: voluntary and explicit). The set is
+    /// closed: an act that is not named here indicates nothing (I5).
+    pub const EXPLICIT: [&str; 9] = [
+        "checkbox_ticked",
+        "option_selected",
+        "switch_turned_on",
+        "button_pressed",
+        "code_entered",
+        "reply_sent",
+        "signature",
+        "written_statement",
+        "oral_statement",
     ];
 
-    /// Whether an act indicates a will: it has a name, and none of [`Act::NOT_EXPLICIT`].
-    ///
-    /// Names are compared as people vary them: trimmed, in lower case, with `-` and spaces read
-    /// as `_`, so that `Pre-Ticked` is no explicit act either.
+    /// Whether an act, written exactly so, indicates a will.
     #[must_use]
     pub fn is_explicit(act: &str) -> bool {
-        let act = act.trim();
-        !act.is_empty() && !Self::NOT_EXPLICIT.iter().any(|name| is_same_act(act, name))
+        Self::EXPLICIT.contains(&act)
     }
-}
-
-fn is_same_act(written: &str, name: &str) -> bool {
-    let read = |byte: u8| match byte {
-        b'-' | b' ' => b'_',
-        other => other.to_ascii_lowercase(),
-    };
-    written.bytes().map(read).eq(name.bytes())
 }
 
 /// A decision, without its subject and times, which stand in the [`crate::Fact`].
@@ -147,8 +140,8 @@ pub struct Decision {
     pub notice: Option<NoticeRef>,
     /// The form it took.
     pub form: ConsentForm,
-    /// The act that indicated it, such as `checkbox`; `pre_ticked`, `silence`, `browsing`,
-    /// `inferred` and `bundled_terms` indicate nothing.
+    /// The act that indicated it. A grant counts only if it is one of [`Act::EXPLICIT`]; what a
+    /// refusal or withdrawal was indicated by does not matter.
     pub act: String,
     /// Identifies the indication, so that one indication for two things shows (bundling). A
     /// digest, never what the person wrote.
@@ -164,8 +157,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// A decision of this state for one purpose, by the person, authenticated, in general form,
-    /// with an explicit act and nothing else named.
+    /// A decision of this state, by the person, authenticated, in general form, by ticking a box,
+    /// with nothing else named.
     #[must_use]
     pub fn new(state: DecisionState, purpose: Selector) -> Self {
         Self {
@@ -177,7 +170,7 @@ impl Decision {
             personalisation: None,
             notice: None,
             form: ConsentForm::General,
-            act: "statement".to_owned(),
+            act: "checkbox_ticked".to_owned(),
             indication: None,
             evidence: false,
             actor: Actor::Subject,
@@ -203,19 +196,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn acts_that_indicate_nothing_are_known_however_they_are_written() {
+    fn an_act_that_is_not_named_indicates_nothing() {
+        for act in Act::EXPLICIT {
+            assert!(Act::is_explicit(act), "{act:?}");
+        }
         for act in [
             "",
-            "  ",
             "pre_ticked",
-            "Pre-Ticked",
-            " BUNDLED terms ",
-            "Silence",
+            "silence",
+            "clicked",
+            "Signature",
+            " signature",
+            "checkbox-ticked",
         ] {
             assert!(!Act::is_explicit(act), "{act:?}");
-        }
-        for act in ["checkbox", "signature", "unticked", "pre_ticked_not"] {
-            assert!(Act::is_explicit(act), "{act:?}");
         }
     }
 

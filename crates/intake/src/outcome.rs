@@ -159,7 +159,7 @@ codes! {
         PurposeNotInNotice = "purpose_not_in_notice",
         /// The notice does not state this channel, recipient or category for the purpose.
         ScopeNotInNotice = "scope_not_in_notice",
-        /// The act does not indicate a will (PIPL art. 14).
+        /// The act is none of those that indicate a will (PIPL art. 14).
         ActNotExplicit = "act_not_explicit",
         /// A grant recorded by somebody else than the person, without an artefact.
         EvidenceMissing = "evidence_missing",

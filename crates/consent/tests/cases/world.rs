@@ -248,7 +248,10 @@ impl World {
             personalisation: event.personalisation,
             notice: event.under.clone(),
             form: event.form.unwrap_or(ConsentForm::General),
-            act: event.act.clone().unwrap_or_else(|| "checkbox".to_owned()),
+            act: event
+                .act
+                .clone()
+                .unwrap_or_else(|| "checkbox_ticked".to_owned()),
             indication: event.indication.clone(),
             evidence: event.evidence.unwrap_or(false),
             actor,

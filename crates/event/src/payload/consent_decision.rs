@@ -53,7 +53,8 @@ pub struct ConsentDecisionClear {
     pub notice_version: Option<u32>,
     /// `general`, `separate`, `written` or `guardian`.
     pub form: String,
-    /// What the person did, e.g. `checkbox_ticked`.
+    /// What the person did, e.g. `checkbox_ticked`. A grant counts by the acts named in
+    /// [`assent_consent::Act`] only.
     pub act: String,
     /// Opaque digest of the indication, so that the fold sees two decisions made by one act
     /// (bundling).
@@ -115,10 +116,10 @@ pub fn indication_digest(source: &str, indication: &str) -> [u8; 32] {
 }
 
 impl ConsentDecision {
-    /// A general grant of `purpose` by the authenticated subject.
+    /// A general grant of `purpose` by the authenticated subject, who ticked a box.
     #[must_use]
     pub fn granted(purpose: impl Into<String>) -> Self {
-        Self::of("granted", Some(purpose.into()))
+        Self::of("granted", Some(purpose.into())).act("checkbox_ticked")
     }
 
     /// A refusal of `purpose` by the authenticated subject.
@@ -140,7 +141,7 @@ impl ConsentDecision {
     }
 
     /// A decision in this state about a purpose or all, of general form, by the authenticated
-    /// subject.
+    /// subject; by what act is not said.
     #[must_use]
     pub fn of(state: impl Into<String>, purpose: Option<String>) -> Self {
         Self {
@@ -148,7 +149,7 @@ impl ConsentDecision {
                 state: state.into(),
                 purpose,
                 form: "general".to_owned(),
-                act: "explicit".to_owned(),
+                act: "unspecified".to_owned(),
                 actor: "subject".to_owned(),
                 authenticated: true,
                 ..ConsentDecisionClear::default()

@@ -167,7 +167,7 @@ pub fn full(kind: Kind) -> Payload {
 /// A payload of this kind with as little as possible.
 pub fn bare(kind: Kind) -> Payload {
     match kind {
-        Kind::ConsentDecision => ConsentDecision::withdrawn_from_all().into(),
+        Kind::ConsentDecision => ConsentDecision::withdrawn_from_all().act("explicit").into(),
         Kind::IdentityLink => IdentityLink::unlinked(OTHER).into(),
         Kind::SubjectFact => SubjectFact::erased().into(),
         Kind::Traits => Traits::new().into(),

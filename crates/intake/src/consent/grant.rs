@@ -316,22 +316,17 @@ fn boolean(object: &Object, field: &'static str) -> Result<Option<bool>, Rejecte
 }
 
 fn act(object: &Object) -> Result<String, Rejected> {
-    let act = text::required(
-        object,
-        "act",
-        "say what the person did, such as checkbox_ticked or signature",
-    )?;
+    let named = Act::EXPLICIT.join(", ");
+    let fix = format!("say what the person did, as one of {named}");
+    let act = text::required(object, "act", &fix)?;
     if Act::is_explicit(&act) {
         return Ok(act);
     }
     Err(Rejected::new(
         Code::ActNotExplicit,
         "/act",
-        format!(
-            "none of {} indicates a will (PIPL art. 14)",
-            Act::NOT_EXPLICIT.join(", ")
-        ),
-        "ask the person, and record what the person did",
+        "it is none of the acts that indicate a will (PIPL art. 14)",
+        format!("ask the person, and say what the person did, as one of {named}"),
     ))
 }
 

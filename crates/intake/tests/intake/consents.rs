@@ -1,6 +1,6 @@
 //! Decisions and facts, as `POST /v1/consents` takes them.
 
-use assent_consent::{FactKind, Selector};
+use assent_consent::{Act, FactKind, Selector};
 use assent_event::{ConsentDecision, Kind, Payload, indication_digest, to_fact};
 use assent_intake::{Code, Outcome, WarningCode};
 use serde_json::{Value, json};
@@ -143,6 +143,16 @@ async fn a_grant_that_lacks_something_is_rejected_with_the_reason() {
             "/act",
         ),
         (
+            with(grant(), "act", json!("clicked_somewhere")),
+            Code::ActNotExplicit,
+            "/act",
+        ),
+        (
+            with(grant(), "act", json!("Checkbox-Ticked")),
+            Code::ActNotExplicit,
+            "/act",
+        ),
+        (
             with(grant(), "actor", json!("agent")),
             Code::EvidenceMissing,
             "/evidence",
@@ -268,6 +278,31 @@ async fn the_known_purposes_are_named() {
         why.fix.contains("email_marketing") && why.fix.contains("delivery"),
         "{why:?}"
     );
+}
+
+#[tokio::test]
+async fn the_acts_of_a_grant_are_named_and_those_of_a_restriction_are_free() {
+    let room = Room::new();
+    room.introduce(&["42"]);
+    for act in [json!("agreed"), Value::Null] {
+        let why = room.refuse(SERVER_KEY, with(grant(), "act", act)).await;
+        for named in Act::EXPLICIT {
+            assert!(why.fix.contains(named), "{named}: {why:?}");
+        }
+    }
+    for (number, act) in Act::EXPLICIT.iter().enumerate() {
+        let body = with(grant(), "act", json!(act));
+        let body = with(body, "message_id", json!(format!("a{number}")));
+        assert_eq!(room.decide(SERVER_KEY, body).await, [], "{act}");
+    }
+    for state in ["refused", "withdrawn"] {
+        let body = with(withdrawal(), "state", json!(state));
+        let body = with(body, "act", json!("muttered"));
+        assert_eq!(room.decide(SERVER_KEY, body).await, []);
+    }
+    let found = room.of_kind(Kind::ConsentDecision).await;
+    assert_eq!(found.len(), Act::EXPLICIT.len() + 2);
+    assert_eq!(decision(found.last().unwrap()).clear.act, "muttered");
 }
 
 #[tokio::test]

@@ -328,7 +328,7 @@ events:
       purpose: email_marketing
       state: {column: state, map: {in: granted, out: withdrawn}}
       notice: terms@2
-      act: preference_centre
+      act: switch_turned_on
       actor: system
       evidence: export of the preference centre
       channel: {column: channel}

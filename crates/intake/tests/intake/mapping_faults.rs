@@ -19,7 +19,7 @@ events:
       purpose: email_marketing
       state: granted
       notice: terms@2
-      act: form_signed
+      act: signature
       actor: agent
       evidence: {column: how}
 ";
@@ -118,12 +118,9 @@ async fn a_wrong_constant_is_an_error_of_the_mapping_before_the_first_row() {
             12,
             "terms@2",
         ),
-        (d("form_signed", "silence"), 13, "none of"),
+        (d("signature", "silence"), 13, "checkbox_ticked"),
         (
-            d(
-                "act: form_signed",
-                "act: form_signed\n      channel: pigeon",
-            ),
+            d("act: signature", "act: signature\n      channel: pigeon"),
             14,
             "email",
         ),
@@ -141,7 +138,7 @@ async fn a_wrong_constant_is_an_error_of_the_mapping_before_the_first_row() {
             "evidence",
         ),
         (
-            d("act: form_signed", "act: form_signed\n      chanel: email"),
+            d("act: signature", "act: signature\n      chanel: email"),
             5,
             "known fields are",
         ),
@@ -191,7 +188,7 @@ async fn a_wrong_constant_is_an_error_of_the_mapping_before_the_first_row() {
 async fn what_only_rows_can_tell_is_no_error_of_the_mapping() {
     let columns = "purpose: {column: a}\n      state: {column: b}\n      notice: {column: c}\n      \
                    act: {column: d}\n      channel: {column: e}\n      expires_at: 2020-01-01T00:00:00Z";
-    let from = "purpose: email_marketing\n      state: granted\n      notice: terms@2\n      act: form_signed";
+    let from = "purpose: email_marketing\n      state: granted\n      notice: terms@2\n      act: signature";
     let decision = DECISIONS.replace(from, columns);
     let fact = "fact: {column: a}\n      contract: {column: b}\n      birth_date: {column: c}\n      \
                 other: {column: d}\n      purpose: {column: e}";
@@ -292,10 +289,10 @@ async fn the_mapping_is_judged_before_the_progress_of_another() {
     let room = Room::new();
     let files = files(&room, "id,how\n1,paper\n");
     import(&room, DECISIONS, &files).await.unwrap();
-    let other = DECISIONS.replace("form_signed", "silence");
+    let other = DECISIONS.replace("signature", "silence");
     let error = import(&room, &other, &files).await.unwrap_err();
     assert!(matches!(error, ImportError::Mapping(_)), "{error}");
-    let other = DECISIONS.replace("form_signed", "form_sent");
+    let other = DECISIONS.replace("signature", "written_statement");
     let error = import(&room, &other, &files).await.unwrap_err();
     assert!(error.to_string().contains("--restart"), "{error}");
 }

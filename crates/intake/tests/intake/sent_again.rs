@@ -122,7 +122,7 @@ async fn of_preferences_sent_again_only_what_restricts_is_recorded_again() {
     let body = json!({
         "userId": "42", "event": "Segment Consent Preference Updated", "messageId": "p1",
         "context": {"consent": {"categoryPreferences": {"Email": true, "Advertising": false}}},
-        "properties": {"notice": "terms@2", "act": "banner_accept"},
+        "properties": {"notice": "terms@2", "act": "button_pressed"},
     });
     room.call(SERVER_KEY, Route::Track, body.clone()).await;
     room.call(SERVER_KEY, Route::Track, body).await;
@@ -209,7 +209,7 @@ async fn a_name_that_stands_twice_never_widens() {
     // Preferences, too.
     let body = br#"{"userId":"42","event":"Segment Consent Preference Updated",
         "context":{"consent":{"categoryPreferences":{"Email":false,"Email":true}}},
-        "properties":{"notice":"terms@2","act":"banner_accept"}}"#;
+        "properties":{"notice":"terms@2","act":"button_pressed"}}"#;
     let caller = Caller::with_key(SERVER_KEY);
     let before = states(&room).await.len();
     let taken = room.intake.events(&caller, Route::Track, body.to_vec());

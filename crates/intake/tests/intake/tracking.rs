@@ -510,7 +510,7 @@ async fn preferences_withdraw_what_is_not_true_and_grant_only_with_all_it_takes(
         [pair("ad_sharing", "withdrawn")],
         "missing counts as false"
     );
-    let notice = json!({"notice": "terms@2", "act": "banner_accept"});
+    let notice = json!({"notice": "terms@2", "act": "button_pressed"});
     let body = event(json!({"Email": true, "Advertising": "true"}), notice);
     assert_eq!(room.call(SERVER_KEY, Route::Track, body).await, []);
     let found = room.of_kind(Kind::ConsentDecision).await;

@@ -436,7 +436,7 @@ impl Teller {
             3 => grant.personalisation = Some(self.seeded.chance(50)),
             4 => grant.expires_at = Some(self.late_instant()),
             5 => {
-                let acts = ["pre_ticked", "Pre-Ticked ", "silence", "", "click"];
+                let acts = ["pre_ticked", "click", "Signature", "", "signature"];
                 grant.act = self.seeded.word(&acts).to_owned();
             }
             6 => {

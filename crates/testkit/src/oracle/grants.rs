@@ -99,13 +99,14 @@ fn r8_names_the_purpose(case: &Case<'_>, decision: &Decision, purpose: &Purpose)
     }
 }
 
-/// R8, C21: an explicit act.
+/// R8: an act that indicates a will, written exactly so; all others indicate none.
 fn r8_is_explicit(act: &str) -> bool {
-    let folded = act.trim().to_lowercase().replace(['-', ' '], "_");
-    !matches!(
-        folded.as_str(),
-        "" | "pre_ticked" | "silence" | "browsing" | "inferred" | "bundled_terms"
-    )
+    match act {
+        "checkbox_ticked" | "option_selected" | "switch_turned_on" | "button_pressed" => true,
+        "code_entered" | "reply_sent" | "signature" => true,
+        "written_statement" | "oral_statement" => true,
+        _ => false,
+    }
 }
 
 /// R8: agents and imports need an artefact.
