@@ -21,8 +21,12 @@ pub struct Fact {
     pub subject: SubjectId,
     /// When it happened, as the source claims.
     pub event_time: Timestamp,
-    /// When we received it, by our clock.
+    /// When we received it, by the clock of the process that did.
     pub received_at: Timestamp,
+    /// Where it stands in its subject's log: of two facts of one subject the one written later has
+    /// the greater number (rule R2). Says nothing of facts of different subjects. Facts that all
+    /// have the same number supersede nothing (I5).
+    pub order: u64,
     /// What happened.
     pub kind: FactKind,
 }
@@ -207,6 +211,7 @@ mod tests {
             subject: SubjectId::from_bytes([1; 16]),
             event_time: Timestamp::from_micros(event),
             received_at: Timestamp::from_micros(received),
+            order: 0,
             kind,
         }
     }

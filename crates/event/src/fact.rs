@@ -2,7 +2,8 @@
 //!
 //! Owns deny by default at this seam (I5): what cannot be read, in whole or in part, becomes a fact
 //! that restricts at least as much as what may have been meant; never nothing. It refuses to judge
-//! what a fact means.
+//! what a fact means. An event does not know where it stands in the log: whoever read it there sets
+//! [`Fact::order`], which is zero here.
 
 use std::collections::BTreeSet;
 
@@ -96,6 +97,7 @@ pub fn unreadable(id: EventId, subject: SubjectId, times: Times) -> Fact {
         subject,
         event_time: times.event_time,
         received_at: times.received_at,
+        order: 0,
         kind: FactKind::Decision(Decision::unreadable()),
     }
 }
@@ -114,6 +116,7 @@ pub fn salvage(key: &[u8], value: &[u8], at: Timestamp) -> Option<Fact> {
         subject,
         event_time: at,
         received_at: at,
+        order: 0,
         kind: FactKind::Restricted { purpose: None },
     })
 }
@@ -124,6 +127,7 @@ fn fact(envelope: &Envelope, kind: FactKind) -> Fact {
         subject: envelope.subject,
         event_time: envelope.times.event_time,
         received_at: envelope.times.received_at,
+        order: 0,
         kind,
     }
 }

@@ -169,6 +169,7 @@ fn in_its_place(envelope: &Envelope, kind: FactKind) -> Fact {
         subject: envelope.subject,
         event_time: envelope.times.event_time,
         received_at: envelope.times.received_at,
+        order: 0,
         kind,
     }
 }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use assent_consent::{Fact, Registry as ConsentRegistry, SubjectId, Timestamp};
+use assent_consent::{
+    CLOCK_TOLERANCE_MICROS, Fact, Registry as ConsentRegistry, SubjectId, Timestamp,
+};
 use assent_event::topics;
 use assent_journal::{Checkpoint, Position, Stored, Topic};
 use assent_programme::{Absorbed, RegistryState};
@@ -39,6 +41,8 @@ pub(crate) struct State {
     pub(crate) latest_receipt: Timestamp,
     /// The same by partition, for records that do not tell when they came.
     receipts: BTreeMap<u32, Timestamp>,
+    /// By how many microseconds receipts ran back within a partition, at most.
+    ran_back: i64,
     pub(crate) numbers: Arc<Numbers>,
 }
 
@@ -62,6 +66,7 @@ impl State {
             touched: Chunked::default(),
             latest_receipt: Timestamp::MIN,
             receipts: BTreeMap::new(),
+            ran_back: 0,
             numbers: Arc::default(),
         }
     }
@@ -110,13 +115,9 @@ impl State {
     }
 
     fn take_in(&mut self, arrived: Arrived) -> Result<(), Error> {
-        let Arrived { fact, place } = arrived;
-        self.latest_receipt = self.latest_receipt.max(fact.received_at);
-        let receipt = self
-            .receipts
-            .entry(place.partition)
-            .or_insert(Timestamp::MIN);
-        *receipt = (*receipt).max(fact.received_at);
+        let Arrived { mut fact, place } = arrived;
+        fact.order = place.offset;
+        self.received(&fact, place);
         let number = self.number(fact.subject)?;
         if fact.kind.widens() && self.has_applied(number, fact.id) {
             // Sent again, perhaps after what it allowed was taken back: it is no new permission.
@@ -144,6 +145,28 @@ impl State {
         Ok(())
     }
 
+    /// Remembers the latest receipts, and warns when they run back by more than the clocks of those who
+    /// receive may be apart: beyond that, only the log of each subject tells what came first (R2).
+    fn received(&mut self, fact: &Fact, place: Place) {
+        self.latest_receipt = self.latest_receipt.max(fact.received_at);
+        let latest = self
+            .receipts
+            .entry(place.partition)
+            .or_insert(Timestamp::MIN);
+        let back = latest.micros().saturating_sub(fact.received_at.micros());
+        *latest = (*latest).max(fact.received_at);
+        if back > CLOCK_TOLERANCE_MICROS.max(self.ran_back) {
+            self.ran_back = back;
+            tracing::warn!(
+                partition = place.partition,
+                offset = place.offset,
+                seconds = back / 1_000_000,
+                "a receipt is earlier than one before it in the log: set the clocks of all processes that \
+                 receive events right"
+            );
+        }
+    }
+
     /// Whether a fact of this id counts for the subject already.
     fn has_applied(&self, number: u32, id: [u8; 16]) -> bool {
         let history = self.histories.get(index(number));
@@ -151,8 +174,7 @@ impl State {
     }
 
     /// The receipt to assume for a record that does not tell: the latest of its partition so far,
-    /// so that no earlier fact of its subject supersedes it (R3) and the restriction it becomes
-    /// holds from then on.
+    /// so that the restriction it becomes holds from then on.
     pub(crate) fn receipt_in(&self, partition: u32) -> Timestamp {
         self.receipts
             .get(&partition)
@@ -258,3 +280,6 @@ fn own_copy(stored: &Stored) -> Stored {
         headers: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

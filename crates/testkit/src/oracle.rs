@@ -22,7 +22,7 @@ use enders::{
     r11_personalisation, r11_refusals, r16_enders, r16_leaves,
 };
 use grants::{Grant, r4_nearest_miss, r8_valid_grants};
-use links::{r3_later_in_both, r3_supersedes, r12_component};
+use links::{r3_beats, r3_supersedes, r12_component};
 
 /// Everything a rule may look at.
 pub(crate) struct Case<'a> {
@@ -89,6 +89,30 @@ pub(crate) fn r2_time(fact: &Fact) -> Timestamp {
     }
 }
 
+/// R2: how much later a receipt must be to tell anything of facts of different subjects.
+const R2_TOLERANCE_MICROS: i64 = 1_000_000;
+
+/// R2: one fact was received after another: by receipt and log, or by more than the tolerance.
+pub(crate) fn r2_received_after(later: &Fact, earlier: &Fact) -> bool {
+    let gap = later.received_at.micros() - earlier.received_at.micros();
+    if later.subject == earlier.subject {
+        gap > 0 && later.order > earlier.order
+    } else {
+        gap > R2_TOLERANCE_MICROS
+    }
+}
+
+/// R2: a fact had been received when another was: that one came after it, both came together, or
+/// it is earlier by the tolerance at least.
+pub(crate) fn r2_had_been_received(fact: &Fact, when: &Fact) -> bool {
+    let gap = when.received_at.micros() - fact.received_at.micros();
+    if fact.subject == when.subject {
+        gap == 0 || r2_received_after(when, fact)
+    } else {
+        gap >= R2_TOLERANCE_MICROS
+    }
+}
+
 /// R4, C3: the order of reasons.
 fn r4_verdict(case: &Case<'_>) -> Answer {
     r5_erased(case)?;
@@ -147,7 +171,7 @@ fn r6_is_lifted(case: &Case<'_>, restriction: &Fact, restricted: Option<&Purpose
             return false;
         };
         let wide_enough = purpose.is_none() || purpose.as_ref() == restricted;
-        wide_enough && lift.subject == restriction.subject && r3_later_in_both(lift, restriction)
+        wide_enough && lift.subject == restriction.subject && r3_beats(lift, restriction)
     })
 }
 
@@ -216,7 +240,7 @@ fn r7_contract(case: &Case<'_>, purpose: &Purpose) -> Result<(), Reason> {
             end.subject == case.subject
                 && other == contract
                 && *ends_at <= case.at
-                && !r3_later_in_both(start, end)
+                && !r3_beats(start, end)
         });
         if !ended {
             return Ok(());

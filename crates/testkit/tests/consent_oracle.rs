@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use assent_consent::{
-    Category, Coverage, Decision, DecisionState, Fact, FactKind, LegalBasis, Reason, Registry,
-    Selector, SubjectId, Timestamp, Use, Verdict, evaluate,
+    CLOCK_TOLERANCE_MICROS, Category, Coverage, Decision, DecisionState, Fact, FactKind,
+    LegalBasis, Reason, Registry, Selector, SubjectId, Timestamp, Use, Verdict, evaluate,
 };
 use assent_testkit::generate::{Question, Story, story};
 use assent_testkit::oracle::evaluate_naively;
@@ -30,6 +30,9 @@ fn evaluate_really(
 
 const EVALUATORS: [(&str, Evaluator); 2] =
     [("evaluate", evaluate_really), ("oracle", evaluate_naively)];
+
+/// A place in the log behind those of any story.
+const LAST: u64 = 1_000_000;
 
 fn seeds(count: u64) -> std::ops::Range<u64> {
     let Ok(text) = std::env::var("ASSENT_ORACLE_SEEDS") else {
@@ -275,12 +278,14 @@ fn now(story: &Story, question: &Question) -> Timestamp {
         .plus_micros(1)
 }
 
+/// A fact of this instant, written after everything in any story.
 fn fact(seeded: &mut Seeded, subject: SubjectId, instant: Timestamp, kind: FactKind) -> Fact {
     Fact {
         id: seeded.bytes16(),
         subject,
         event_time: instant,
         received_at: instant,
+        order: LAST,
         kind,
     }
 }
@@ -413,12 +418,15 @@ fn ties_restrict_and_late_grants_never_reopen() {
             let latest = grants.iter().map(|f| f.received_at).max().unwrap();
             let selector = Selector::One(question.use_.purpose.clone());
             let ends = Decision::new(DecisionState::Withdrawn, selector);
-            let tie = fact(
+            let mut tie = fact(
                 &mut seeded,
                 question.subject,
                 latest,
                 FactKind::Decision(ends),
             );
+            if seeded.chance(50) {
+                tie.order = 0;
+            }
             let mut with = story.history.clone();
             with.push(tie.clone());
             for grant in grants {
@@ -426,6 +434,7 @@ fn ties_restrict_and_late_grants_never_reopen() {
                 late.id = seeded.bytes16();
                 late.event_time = tie.event_time;
                 late.received_at = question.at;
+                late.order = LAST + 1;
                 with.push(late);
             }
             for (name, evaluator) in EVALUATORS {
@@ -439,6 +448,45 @@ fn ties_restrict_and_late_grants_never_reopen() {
         }
     }
     assert!(ties > 1_000, "only {ties} lawful cases");
+}
+
+/// I2, R2: whatever the clocks stamped, a withdrawal written after every grant of its subject ends them.
+#[test]
+fn no_clock_puts_a_grant_after_a_withdrawal_that_was_written_after_it() {
+    let mut ended = 0_u64;
+    for seed in seeds(1_500) {
+        let story = story(seed);
+        let mut seeded = Seeded::new(seed ^ 0x2c);
+        for question in &story.questions {
+            let purpose = &question.use_.purpose;
+            let consent = story
+                .registry
+                .purpose(purpose)
+                .is_some_and(|p| p.basis == LegalBasis::Consent);
+            let asked = Question {
+                at: now(&story, question),
+                ..question.clone()
+            };
+            let before = answer(evaluate_naively, &story, &story.history, &asked);
+            if !consent || before.reason().is_some() {
+                continue;
+            }
+            let ends = Decision::new(DecisionState::Withdrawn, Selector::One(purpose.clone()));
+            // Long before, together with some fact of the story, or now.
+            let some = seeded.pick(&story.history).received_at;
+            let stamp = *seeded.pick(&[Timestamp::MIN, some, some.plus_micros(-1), asked.at]);
+            let ends = FactKind::Decision(ends);
+            let mut with = story.history.clone();
+            with.push(fact(&mut seeded, question.subject, stamp, ends));
+            for (name, evaluator) in EVALUATORS {
+                let verdict = answer(evaluator, &story, &with, &asked);
+                let denied = verdict.reason().is_some();
+                assert!(denied, "{name}, seed {seed}: {verdict:?}");
+            }
+            ended += 1;
+        }
+    }
+    assert!(ended > 1_000, "only {ended} lawful cases");
 }
 
 /// R12, law.md §4: un-linking restores exactly what stood before.
@@ -457,9 +505,10 @@ fn unlinking_restores() {
         for question in &story.questions {
             let (a, b) = (*seeded.pick(&story.subjects), *seeded.pick(&story.subjects));
             let linked_at = now(&story, question);
-            let unlinked_at = linked_at.plus_micros(1);
+            let unlinked_at = linked_at.plus_micros(CLOCK_TOLERANCE_MICROS + 1);
             let link = fact(&mut seeded, a, linked_at, FactKind::Linked { other: b });
-            let unlink = fact(&mut seeded, b, unlinked_at, FactKind::Unlinked { other: a });
+            let mut unlink = fact(&mut seeded, b, unlinked_at, FactKind::Unlinked { other: a });
+            unlink.order += 1;
             let asked = Question {
                 at: unlinked_at,
                 ..question.clone()

@@ -6,7 +6,7 @@ use crate::ids::SubjectId;
 use crate::time::Timestamp;
 
 use super::record::Record;
-use super::supersede::supersedes;
+use super::supersede::{received_by, supersedes};
 
 /// When people stop being children: the start of the day after the fourteenth birthday.
 ///
@@ -101,19 +101,20 @@ fn birth_date<'a>(facts: impl Iterator<Item = &'a Fact>, subject: SubjectId) -> 
 
 /// Whether `guardian` was the subject's guardian when `grant` was received.
 ///
-/// A guardianship counts when we knew of it by then. It had ended by then if an end known now
-/// says so, even one that reached us later, unless the guardianship was started anew after it.
+/// A guardianship counts when we surely knew of it by then. It had ended by then if an end known
+/// now says so, even one that reached us later, or if we surely knew of the end by then; unless the
+/// guardianship was started anew after it.
 pub(super) fn was_guardian(record: &Record<'_>, guardian: SubjectId, grant: &Fact) -> bool {
     let ended = |start: &Fact| {
         record.own().any(|fact| {
             matches!(fact.kind, FactKind::GuardianshipEnded { guardian: g } if g == guardian)
-                && fact.time() <= grant.received_at
+                && (fact.time() <= grant.received_at || fact.order < grant.order)
                 && !supersedes(start, fact)
         })
     };
     record.own().any(|fact| {
         matches!(fact.kind, FactKind::GuardianshipStarted { guardian: g } if g == guardian)
-            && fact.received_at <= grant.received_at
+            && received_by(fact, grant)
             && !ended(fact)
     })
 }

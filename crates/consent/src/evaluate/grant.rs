@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 use super::age::{Age, Standing, was_guardian};
 use super::case::Case;
-use super::links::component;
+use super::links::linked_when_received;
 use super::record::with_decision;
 use super::scope::{Scope, scope};
 use super::supersede::supersedes;
@@ -56,10 +56,7 @@ impl Grant<'_> {
         self.decision.authenticated
             && self
                 .linked_then
-                .get_or_init(|| {
-                    let (history, then) = (case.record.history(), self.fact.received_at);
-                    component(history, self.fact.subject, then)
-                })
+                .get_or_init(|| linked_when_received(case.record.all_known(), self.fact))
                 .contains(&ender.subject)
     }
 }

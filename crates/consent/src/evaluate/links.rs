@@ -6,7 +6,7 @@ use crate::fact::{Fact, FactKind};
 use crate::ids::SubjectId;
 use crate::time::Timestamp;
 
-use super::supersede::supersedes;
+use super::supersede::{received_after, received_by, supersedes};
 
 /// The subjects of one person at an instant.
 pub(super) enum Person {
@@ -49,7 +49,36 @@ pub fn component<'a>(
     subject: SubjectId,
     at: Timestamp,
 ) -> BTreeSet<SubjectId> {
-    let neighbours = neighbours(links, at);
+    let known = links.into_iter().filter(|fact| fact.received_at <= at);
+    together(known, subject)
+}
+
+/// The subjects that were surely linked with a grant's when we received it (R3): by links surely
+/// received by then, and in spite of every un-link not surely received after it.
+pub(super) fn linked_when_received<'a>(
+    known: impl Iterator<Item = &'a Fact>,
+    grant: &Fact,
+) -> BTreeSet<SubjectId> {
+    let stood = known.filter(|fact| match fact.kind {
+        FactKind::Linked { .. } => received_by(fact, grant),
+        FactKind::Unlinked { .. } => !received_after(fact, grant),
+        FactKind::Decision(_)
+        | FactKind::ContractStarted { .. }
+        | FactKind::ContractEnded { .. }
+        | FactKind::BirthDate(_)
+        | FactKind::GuardianshipStarted { .. }
+        | FactKind::GuardianshipEnded { .. }
+        | FactKind::Restricted { .. }
+        | FactKind::RestrictionLifted { .. }
+        | FactKind::Erased
+        | FactKind::PublicSource { .. } => false,
+    });
+    together(stood, grant.subject)
+}
+
+/// The subjects that these links and un-links put together with `subject`.
+fn together<'a>(links: impl Iterator<Item = &'a Fact>, subject: SubjectId) -> BTreeSet<SubjectId> {
+    let neighbours = neighbours(links);
     let mut found = BTreeSet::from([subject]);
     let mut open = vec![subject];
     while let Some(next) = open.pop() {
@@ -68,12 +97,9 @@ struct Pair<'a> {
     unlinked: Vec<&'a Fact>,
 }
 
-fn neighbours<'a>(
-    links: impl IntoIterator<Item = &'a Fact>,
-    at: Timestamp,
-) -> BTreeMap<SubjectId, Vec<SubjectId>> {
+fn neighbours<'a>(links: impl Iterator<Item = &'a Fact>) -> BTreeMap<SubjectId, Vec<SubjectId>> {
     let mut pairs: BTreeMap<(SubjectId, SubjectId), Pair<'_>> = BTreeMap::new();
-    for fact in links.into_iter().filter(|fact| fact.received_at <= at) {
+    for fact in links {
         if let FactKind::Linked { other } = fact.kind {
             pairs
                 .entry(pair(fact.subject, other))

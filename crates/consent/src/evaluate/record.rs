@@ -29,16 +29,20 @@ impl<'a> Record<'a> {
 
     /// Known facts of every subject of the person: what restricts counts for all of them (R1).
     pub(super) fn known(&self) -> impl Iterator<Item = &'a Fact> {
-        self.history
-            .iter()
-            .filter(|fact| fact.received_at <= self.at && self.person.includes(fact.subject))
+        self.all_known()
+            .filter(|fact| self.person.includes(fact.subject))
     }
 
     /// Known facts of the subject itself: what widens counts for it alone (R1).
     pub(super) fn own(&self) -> impl Iterator<Item = &'a Fact> {
+        self.all_known().filter(|fact| fact.subject == self.subject)
+    }
+
+    /// Known facts of everybody in the history: those who are no longer linked, too.
+    pub(super) fn all_known(&self) -> impl Iterator<Item = &'a Fact> {
         self.history
             .iter()
-            .filter(|fact| fact.received_at <= self.at && fact.subject == self.subject)
+            .filter(|fact| fact.received_at <= self.at)
     }
 
     /// Known decisions of every subject of the person.

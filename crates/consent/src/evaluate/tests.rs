@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Calendar, Decision, DecisionState, Fact, FactKind, Purpose, Reason, Registry, Selector,
-    SubjectId, Timestamp, Use, Verdict, component, evaluate,
+    CLOCK_TOLERANCE_MICROS, Calendar, Decision, DecisionState, Fact, FactKind, Purpose, Reason,
+    Registry, Selector, SubjectId, Timestamp, Use, Verdict, component, evaluate,
 };
 
 const PERSON: SubjectId = SubjectId::from_bytes([1; 16]);
@@ -13,8 +13,9 @@ fn subject(number: u8) -> SubjectId {
     SubjectId::from_bytes([number; 16])
 }
 
-fn at(micros: i64) -> Timestamp {
-    Timestamp::from_micros(micros)
+/// Instants further apart than the clocks of receivers may be.
+fn at(number: i64) -> Timestamp {
+    Timestamp::from_micros(number * 2 * CLOCK_TOLERANCE_MICROS)
 }
 
 fn fact(number: u8, of: SubjectId, time: i64, kind: FactKind) -> Fact {
@@ -23,6 +24,7 @@ fn fact(number: u8, of: SubjectId, time: i64, kind: FactKind) -> Fact {
         subject: of,
         event_time: at(time),
         received_at: at(time),
+        order: u64::from(number),
         kind,
     }
 }

@@ -30,7 +30,10 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// The article or rule; for readers.
     pub(crate) why: String,
-    pub(crate) history: Vec<Event>,
+    /// What happened, in any order; written in the order in which it was received.
+    pub(crate) history: Option<Vec<Event>>,
+    /// Instead: what happened, in the order in which it was written.
+    pub(crate) log: Option<Vec<Event>>,
     pub(crate) then: Vec<Expectation>,
 }
 

@@ -7,6 +7,8 @@ use assent_consent::{
     Registry, Selector, SubjectId, Timestamp, Use, evaluate,
 };
 
+use assent_testkit::oracle::evaluate_naively;
+
 use crate::format::{Case, Event, Expectation, ProgrammeFile, Provenance};
 
 /// The shared programme, ready for evaluation.
@@ -39,12 +41,25 @@ impl World {
     /// Everything that is wrong with a case; empty when it holds.
     pub(crate) fn failures(&self, case: &Case) -> Vec<String> {
         let mut cast = Cast::default();
+        let (events, as_written) = match (&case.history, &case.log) {
+            (Some(events), None) => (events, false),
+            (None, Some(events)) => (events, true),
+            (Some(_), Some(_)) | (None, None) => {
+                return vec!["a case has either a history or a log".to_owned()];
+            }
+        };
         let mut history = Vec::new();
-        for (number, event) in (1..).zip(&case.history) {
+        for (number, event) in (1..).zip(events) {
             match self.fact(&mut cast, number, event) {
                 Ok(fact) => history.push(fact),
                 Err(error) => return vec![format!("event {number}: {error}")],
             }
+        }
+        if !as_written {
+            history.sort_by_key(|fact| fact.received_at);
+        }
+        for (order, fact) in (1..).zip(&mut history) {
+            fact.order = order;
         }
         if case.why.trim().is_empty() || case.then.is_empty() {
             return vec!["a case needs a why and at least one expectation".to_owned()];
@@ -75,6 +90,10 @@ impl World {
         let subject = cast.subject(expected.of.as_deref());
         let at = self.time(&expected.at)?;
         let evaluation = evaluate(&self.registry, history, subject, &use_, at);
+        let naively = evaluate_naively(&self.registry, history, subject, &use_, at);
+        if naively != evaluation.verdict {
+            return Err(format!("the oracle says {naively:?}"));
+        }
         let mut backwards = history.to_vec();
         backwards.reverse();
         if evaluate(&self.registry, &backwards, subject, &use_, at) != evaluation {
@@ -101,8 +120,8 @@ impl World {
         }
     }
 
-    /// `day 5`, `day 5 09:30`, `2026-05-01`, `2026-05-01 00:00`, each also after `just before` or
-    /// `just after` (a microsecond). A day without an hour means noon.
+    /// `day 5`, `day 5 09:30`, `day 5 09:30:15`, `2026-05-01`, `2026-05-01 00:00`, each also after
+    /// `just before` or `just after` (a microsecond). A day without an hour means noon.
     pub(crate) fn time(&self, text: &str) -> Result<Timestamp, String> {
         if let Some(rest) = text.strip_prefix("just before ") {
             return Ok(self.time(rest)?.plus_micros(-1));
@@ -119,11 +138,14 @@ impl World {
             let (day, clock) = text.split_once(' ').unwrap_or((text, "12:00"));
             (Day::parse(day).map_err(|_| unreadable())?, clock)
         };
-        let (hours, minutes) = clock.split_once(':').ok_or_else(unreadable)?;
-        let hours: i64 = hours.parse().map_err(|_| unreadable())?;
-        let minutes: i64 = minutes.parse().map_err(|_| unreadable())?;
-        let micros = (hours * 60 + minutes) * 60_000_000;
-        Ok(self.registry.calendar().start_of(day).plus_micros(micros))
+        let mut seconds = 0;
+        let mut units = [3_600, 60, 1].into_iter();
+        for part in clock.split(':') {
+            let number: i64 = part.parse().map_err(|_| unreadable())?;
+            seconds += number * units.next().ok_or_else(unreadable)?;
+        }
+        let midnight = self.registry.calendar().start_of(day);
+        Ok(midnight.plus_micros(seconds * 1_000_000))
     }
 
     fn fact(&self, cast: &mut Cast, number: u8, event: &Event) -> Result<Fact, String> {
@@ -141,6 +163,7 @@ impl World {
             subject: cast.subject(event.who.as_deref()),
             event_time,
             received_at,
+            order: 0,
             kind,
         })
     }

@@ -219,6 +219,7 @@ pub(crate) fn fact(subject: SubjectId, event: i64, received: i64, kind: FactKind
         subject,
         event_time: tick(event),
         received_at: tick(received),
+        order: u64::try_from(received).unwrap(),
         kind,
     }
 }

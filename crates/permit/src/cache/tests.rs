@@ -40,6 +40,13 @@ fn world(seed: u64, stories: u64) -> World {
         facts.push(link);
     }
     seeded.shuffle(&mut facts);
+    if seeded.chance(70) {
+        // Mostly the log has the order of the clocks.
+        facts.sort_by_key(|fact| fact.received_at);
+    }
+    for (order, fact) in (0..).zip(&mut facts) {
+        fact.order = order;
+    }
     World {
         registry,
         facts,
@@ -197,6 +204,7 @@ fn one_fact_among_many_costs_one_verdict() {
         subject,
         event_time: at,
         received_at: at,
+        order: 0,
         kind: FactKind::Decision(Decision::new(DecisionState::Withdrawn, Selector::All)),
     };
     let at = day_zero();

@@ -410,6 +410,7 @@ fn said(site: &Deployment, id: u8, subject: SubjectId, kind: FactKind) -> Fact {
         subject,
         event_time: at,
         received_at: at,
+        order: 0,
         kind,
     }
 }

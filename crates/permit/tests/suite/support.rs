@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use assent_consent::{
-    Category, ConsentForm, Fact, FactKind, Handler, LegalBasis, Notice, NoticeChange, NoticeId,
-    NoticedPurpose, Purpose, PurposeId, SubjectId, Timestamp, Use,
+    CLOCK_TOLERANCE_MICROS, Category, ConsentForm, Fact, FactKind, Handler, LegalBasis, Notice,
+    NoticeChange, NoticeId, NoticedPurpose, Purpose, PurposeId, SubjectId, Timestamp, Use,
 };
 use assent_event::{ConsentDecision, Envelope, EventId, Payload, Times, topics};
 use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal, Position, Record, Topic};
@@ -105,9 +105,10 @@ impl Deployment {
         Permit::start(journal, vault, config).unwrap()
     }
 
-    /// The next instant; every call is a microsecond later.
+    /// The next instant; every call is later by more than clocks may be apart.
     pub fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.clock.fetch_add(1, Ordering::SeqCst))
+        let step = CLOCK_TOLERANCE_MICROS + 1;
+        Timestamp::from_micros(self.clock.fetch_add(step, Ordering::SeqCst))
     }
 
     pub async fn define(&self, programme: &Programme) {
@@ -317,6 +318,7 @@ pub fn grant_fact(id: [u8; 16], subject: SubjectId, at: Timestamp) -> Fact {
         subject,
         event_time: at,
         received_at: at,
+        order: 0,
         kind: FactKind::Decision(decision),
     }
 }

@@ -439,13 +439,14 @@ impl Making<'_> {
         let mut records = Vec::new();
         for (envelope, payload) in envelopes.iter().zip(&payloads) {
             if envelope.kind.topic() == topics::CONSENT
-                && let Some(fact) = to_fact(envelope, payload).expect("a fact")
+                && let Some(mut fact) = to_fact(envelope, payload).expect("a fact")
             {
                 let person = self
                     .people
                     .iter_mut()
                     .find(|person| person.subject == envelope.subject)
                     .expect("a person");
+                fact.order = person.facts.len() as u64 + 1;
                 person.facts.push(fact);
             }
             records.push(Record {

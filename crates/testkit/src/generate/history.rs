@@ -58,7 +58,7 @@ fn told(seeded: Seeded, registry: Registry) -> Story {
     let mut teller = Teller::new(seeded, registry);
     teller.tell();
     let questions = (0..6).map(|_| teller.question()).collect();
-    let mut history = teller.history;
+    let mut history = written(teller.history, &mut teller.seeded);
     teller.seeded.shuffle(&mut history);
     Story {
         registry: teller.registry,
@@ -66,6 +66,19 @@ fn told(seeded: Seeded, registry: Registry) -> Story {
         subjects: teller.subjects,
         questions,
     }
+}
+
+/// The facts with their places in the logs of their subjects: mostly as their receipts have it, in
+/// some stories against it, as clocks that disagree would have stamped them.
+fn written(mut history: Vec<Fact>, seeded: &mut Seeded) -> Vec<Fact> {
+    seeded.shuffle(&mut history);
+    if seeded.chance(85) {
+        history.sort_by_key(|fact| fact.received_at);
+    }
+    for (order, fact) in (1..).zip(&mut history) {
+        fact.order = order;
+    }
+    history
 }
 
 struct Teller {
@@ -200,7 +213,12 @@ impl Teller {
         };
         let gap = HOUR_MICROS * self.seeded.between(1, 24 * 20);
         match self.seeded.below(20) {
-            0..14 => (instant, instant),
+            0..12 => (instant, instant),
+            // About as far apart as clocks may be.
+            12..14 => {
+                let near = *self.seeded.pick(&[1, 999_999, 1_000_000, 1_000_001]);
+                (instant, instant.plus_micros(near))
+            }
             14..18 => (instant, instant.plus_micros(gap)),
             _ => (instant.plus_micros(gap), instant),
         }
@@ -233,6 +251,7 @@ impl Teller {
             subject: self.subjects[who],
             event_time,
             received_at,
+            order: 0,
             kind,
         });
     }

@@ -3,8 +3,8 @@
 use assent_consent::{Day, Fact, FactKind, Purpose, Reason, SubjectId, Timestamp};
 
 use super::grants::Grant;
-use super::links::r3_later_in_both;
-use super::{Case, r2_time};
+use super::links::r3_beats;
+use super::{Case, r2_had_been_received, r2_time};
 
 /// R13: the latest birth date of a subject; on ties the youngest.
 fn birth_date_of(case: &Case<'_>, subject: SubjectId) -> Option<Day> {
@@ -112,12 +112,12 @@ fn r13_guardianship(case: &Case<'_>, grant: &Fact, guardian: SubjectId) -> bool 
     case.facts.iter().any(|start| {
         let started = start.subject == case.subject
             && start.kind == FactKind::GuardianshipStarted { guardian }
-            && start.received_at <= grant.received_at;
+            && r2_had_been_received(start, grant);
         let ended = case.facts.iter().any(|end| {
             end.subject == case.subject
                 && end.kind == FactKind::GuardianshipEnded { guardian }
-                && r2_time(end) <= grant.received_at
-                && !r3_later_in_both(start, end)
+                && (r2_time(end) <= grant.received_at || end.order < grant.order)
+                && !r3_beats(start, end)
         });
         started && !ended
     })

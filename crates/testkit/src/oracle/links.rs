@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use assent_consent::{Fact, FactKind, SubjectId, Timestamp};
+use assent_consent::{Fact, FactKind, SubjectId};
 
-use super::{Case, r2_time};
+use super::{Case, r2_had_been_received, r2_received_after, r2_time};
 
-/// R3: strictly later by both times.
-pub(crate) fn r3_later_in_both(widening: &Fact, restricting: &Fact) -> bool {
-    r2_time(widening) > r2_time(restricting) && widening.received_at > restricting.received_at
+/// R3: happened strictly later and received after.
+pub(crate) fn r3_beats(widening: &Fact, restricting: &Fact) -> bool {
+    r2_time(widening) > r2_time(restricting) && r2_received_after(widening, restricting)
 }
 
 /// R3, C2: whether a grant supersedes an ender, of its own subject or of another of the person.
 pub(crate) fn r3_supersedes(case: &Case<'_>, grant: &Fact, ender: &Fact) -> bool {
-    if !r3_later_in_both(grant, ender) {
+    if !r3_beats(grant, ender) {
         return false;
     }
     if grant.subject == ender.subject {
@@ -23,7 +23,7 @@ pub(crate) fn r3_supersedes(case: &Case<'_>, grant: &Fact, ender: &Fact) -> bool
         return false;
     };
     decision.authenticated
-        && reachable(grant.subject, &pairs_linked_at(case, grant.received_at))
+        && reachable(grant.subject, &r3_pairs_linked_when_received(case, grant))
             .contains(&ender.subject)
 }
 
@@ -34,20 +34,18 @@ pub(crate) fn r12_component(known: &[&Fact], subject: SubjectId) -> BTreeSet<Sub
     reachable(subject, &standing_pairs(&links, &unlinks))
 }
 
-/// C2: links received strictly before `instant`, less un-links received by then.
-fn pairs_linked_at(case: &Case<'_>, instant: Timestamp) -> Vec<(SubjectId, SubjectId)> {
-    let links: Vec<&Fact> = case
-        .known
-        .iter()
-        .copied()
-        .filter(|f| is_link(f) && f.received_at <= instant)
-        .collect();
-    let unlinks: Vec<&Fact> = case
-        .known
-        .iter()
-        .copied()
-        .filter(|f| is_unlink(f) && f.received_at <= instant)
-        .collect();
+/// R3: known links that had been received when the grant was, less un-links not received after it.
+fn r3_pairs_linked_when_received(case: &Case<'_>, grant: &Fact) -> Vec<(SubjectId, SubjectId)> {
+    let mut links = Vec::new();
+    let mut unlinks = Vec::new();
+    for fact in case.known.iter().copied() {
+        if is_link(fact) && r2_had_been_received(fact, grant) {
+            links.push(fact);
+        }
+        if is_unlink(fact) && !r2_received_after(fact, grant) {
+            unlinks.push(fact);
+        }
+    }
     standing_pairs(&links, &unlinks)
 }
 
@@ -60,7 +58,7 @@ fn standing_pairs(links: &[&Fact], unlinks: &[&Fact]) -> Vec<(SubjectId, Subject
         };
         let undone = unlinks.iter().any(|unlink| {
             (pair_of(unlink) == Some((a, b)) || pair_of(unlink) == Some((b, a)))
-                && r3_later_in_both(unlink, link)
+                && r3_beats(unlink, link)
         });
         if !undone {
             pairs.push((a, b));
