@@ -94,7 +94,36 @@ pub enum FactKind {
     },
 }
 
+/// How far the clocks of the processes that receive facts may be apart, in microseconds: a second.
+///
+/// Facts of one subject stand in one log, whose order no clock can turn. Facts of different
+/// subjects have nothing but their receipts, so those decide only if they differ by more (R2).
+pub const CLOCK_TOLERANCE_MICROS: i64 = 1_000_000;
+
 impl Fact {
+    /// Whether it was surely received after `earlier` (rule R2): by the clocks and, for one
+    /// subject, by the log, since a clock that runs ahead must not put a grant after a withdrawal
+    /// that was acknowledged after it (I2).
+    #[must_use]
+    pub fn was_received_after(&self, earlier: &Self) -> bool {
+        if self.subject == earlier.subject {
+            self.received_at > earlier.received_at && self.order > earlier.order
+        } else {
+            self.received_at > earlier.received_at.plus_micros(CLOCK_TOLERANCE_MICROS)
+        }
+    }
+
+    /// Whether it had surely been received when `other` was, before it or together with it
+    /// (rule R2). What bears the same receipt in one log came together.
+    #[must_use]
+    pub fn had_been_received_with(&self, other: &Self) -> bool {
+        if self.subject == other.subject {
+            self.received_at == other.received_at || other.was_received_after(self)
+        } else {
+            self.received_at.plus_micros(CLOCK_TOLERANCE_MICROS) <= other.received_at
+        }
+    }
+
     /// When the fact counts as having happened: a clock ahead of ours is clamped (rule R2).
     #[must_use]
     pub fn time(&self) -> Timestamp {
@@ -220,6 +249,30 @@ mod tests {
     fn a_clock_ahead_is_clamped_and_one_behind_is_believed() {
         assert_eq!(fact(9, 5, FactKind::Erased).time().micros(), 5);
         assert_eq!(fact(3, 5, FactKind::Erased).time().micros(), 3);
+    }
+
+    #[test]
+    fn of_one_subject_the_log_and_the_clock_must_agree_and_of_two_a_second_decides() {
+        let at = |received, order| Fact {
+            order,
+            ..fact(0, received, FactKind::Erased)
+        };
+        assert!(at(2, 2).was_received_after(&at(1, 1)));
+        assert!(!at(2, 1).was_received_after(&at(1, 2)));
+        assert!(!at(1, 2).was_received_after(&at(2, 1)));
+        assert!(!at(1, 2).was_received_after(&at(1, 1)));
+        assert!(at(1, 2).had_been_received_with(&at(1, 1)));
+        assert!(at(1, 1).had_been_received_with(&at(2, 2)));
+        assert!(!at(1, 2).had_been_received_with(&at(2, 1)));
+        let other = |received| Fact {
+            subject: SubjectId::from_bytes([2; 16]),
+            ..at(received, 0)
+        };
+        let second = CLOCK_TOLERANCE_MICROS;
+        assert!(!other(second).was_received_after(&at(0, 9)));
+        assert!(other(second + 1).was_received_after(&at(0, 9)));
+        assert!(at(0, 9).had_been_received_with(&other(second)));
+        assert!(!at(1, 0).had_been_received_with(&other(second)));
     }
 
     #[test]

@@ -27,8 +27,8 @@ pub use basis::{ConsentForm, LegalBasis, UnknownBasis, UnknownForm};
 pub use calendar::{Calendar, Day, InvalidDay, UnknownTimeZone};
 pub use decision::{Act, Actor, Decision, DecisionState, Selector};
 pub use deficiency::Deficiency;
-pub use evaluate::{CLOCK_TOLERANCE_MICROS, component, evaluate};
-pub use fact::{Fact, FactKind};
+pub use evaluate::{component, evaluate};
+pub use fact::{CLOCK_TOLERANCE_MICROS, Fact, FactKind};
 pub use ids::{InvalidNoticeRef, InvalidSubjectId, NoticeRef, SubjectId};
 pub use notice::{
     Handler, Notice, NoticeChange, NoticedPurpose, RecipientStatement, SensitiveStatement,

@@ -114,7 +114,11 @@ impl Applier {
                     partition,
                     offset: stored.position.offset,
                 };
-                fact.map(|fact| Arrived { fact, place })
+                fact.map(|(fact, message)| Arrived {
+                    fact,
+                    place,
+                    message,
+                })
             })
             .collect();
         self.shared

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use assent_consent::{Fact, SubjectId, Timestamp, component};
 
 use crate::chunked::Chunked;
+use crate::messages::Message;
 
 /// Where a fact stands: partition and offset on the consent topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,8 @@ pub(crate) struct History {
     pub(crate) facts: Vec<Fact>,
     /// Beside `facts`, which [`assent_consent::evaluate`] takes as one slice.
     pub(crate) places: Vec<Place>,
+    /// The messages that brought facts that widen, and the offsets of these, whether they count or not.
+    pub(crate) brought: Vec<(Message, u64)>,
 }
 
 /// Who was ever linked with whom, directly or through others.

@@ -6,9 +6,9 @@
 //!
 //! It owns the barrier (I2): a reader asks the journal's leaders where the log ends and waits until
 //! that much is applied, or is refused. It refuses to guess: a record that cannot be read restricts
-//! its subject, one that cannot be attributed stops every answer (I5). A fact that widens counts once
-//! by its id, so that a grant sent again after a withdrawal is no new grant; one that restricts counts
-//! each time. It writes nothing, and it knows neither profiles nor queries.
+//! its subject, one that cannot be attributed stops every answer (I5). What a sender
+//! repeats is no new fact, so that a grant sent again after a withdrawal or an erasure reopens nothing; one that
+//! restricts counts each time. It writes nothing, and it knows neither profiles nor queries.
 
 mod applier;
 mod cache;
@@ -17,9 +17,11 @@ mod config;
 mod error;
 mod explain;
 mod history;
+mod messages;
 mod numbers;
 mod permit;
 mod read;
+mod sent_again;
 mod set;
 mod shared;
 mod state;

@@ -9,6 +9,7 @@ use assent_journal::Stored;
 use assent_vault::{Opened, RandomSource, Sealer, Vault};
 
 use crate::error::{Error, ErrorKind};
+use crate::messages::Message;
 
 /// Opening needs no randomness; sealing is not done here.
 struct NoRandom;
@@ -19,8 +20,8 @@ impl RandomSource for NoRandom {
     }
 }
 
-/// The facts in these records of one partition, in their order. `receipt` is the latest receipt in
-/// the partition before them.
+/// The facts in these records of one partition, in their order, each with the message that brought it.
+/// `receipt` is the latest receipt in the partition before them.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the vault cannot be asked now, [`ErrorKind::Corrupt`] naming the
@@ -29,13 +30,16 @@ pub(crate) fn facts(
     records: &[Stored],
     vault: &dyn Vault,
     mut receipt: Timestamp,
-) -> Result<Vec<Option<Fact>>, Error> {
+) -> Result<Vec<Option<(Fact, Message)>>, Error> {
     let mut facts = Vec::with_capacity(records.len());
+    let mut messages = Vec::with_capacity(records.len());
     let mut sealed = Vec::new();
     for stored in records {
+        let mut message = Message::unknown();
         let fact = match Envelope::decode(&stored.value) {
             Ok(envelope) => {
                 receipt = receipt.max(envelope.times.received_at);
+                message = Message::of(&envelope.source, &envelope.message_id);
                 if needs_opening(&envelope) {
                     sealed.push((facts.len(), with_the_block_that_matters(envelope)));
                     None
@@ -52,11 +56,13 @@ pub(crate) fn facts(
             }
         };
         facts.push(fact);
+        messages.push(message);
     }
     for (place, fact) in open(sealed, vault)? {
         facts[place] = fact;
     }
-    Ok(facts)
+    let read = facts.into_iter().zip(messages);
+    Ok(read.map(|(fact, message)| Some((fact?, message))).collect())
 }
 
 /// The fact in an event of which nothing must be opened.

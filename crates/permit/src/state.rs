@@ -12,10 +12,12 @@ use assent_consent::{
 use assent_event::topics;
 use assent_journal::{Checkpoint, Position, Stored, Topic};
 use assent_programme::{Absorbed, RegistryState};
+use parking_lot::Mutex;
 
 use crate::chunked::Chunked;
 use crate::error::{Error, ErrorKind};
 use crate::history::{Groups, History, Place, index, members_of_group};
+use crate::messages::{Message, Messages};
 use crate::numbers::Numbers;
 
 #[derive(Clone)]
@@ -44,12 +46,15 @@ pub(crate) struct State {
     /// By how many microseconds receipts ran back within a partition, at most.
     ran_back: i64,
     pub(crate) numbers: Arc<Numbers>,
+    pub(crate) messages: Arc<Mutex<Messages>>,
 }
 
 /// A fact to be applied.
 pub(crate) struct Arrived {
     pub(crate) fact: Fact,
     pub(crate) place: Place,
+    /// What brought it.
+    pub(crate) message: Message,
 }
 
 impl State {
@@ -68,6 +73,7 @@ impl State {
             receipts: BTreeMap::new(),
             ran_back: 0,
             numbers: Arc::default(),
+            messages: Arc::default(),
         }
     }
 
@@ -115,18 +121,25 @@ impl State {
     }
 
     fn take_in(&mut self, arrived: Arrived) -> Result<(), Error> {
-        let Arrived { mut fact, place } = arrived;
+        let Arrived {
+            mut fact,
+            place,
+            message,
+        } = arrived;
         fact.order = place.offset;
         self.received(&fact, place);
         let number = self.number(fact.subject)?;
-        if fact.kind.widens() && self.has_applied(number, fact.id) {
-            // Sent again, perhaps after what it allowed was taken back: it is no new permission.
-            tracing::debug!(
-                offset = place.offset,
-                "a fact that widens came again; it counts once"
-            );
+        let repeated = self.is_repeated(number, &fact, message);
+        if fact.kind.widens() {
+            self.note(number, message, fact.order);
+        }
+        if repeated {
+            // Perhaps after what it allowed was taken back: it is no new permission.
+            tracing::debug!(offset = place.offset, "a fact came again that counts once");
+            self.take_back(number, message, &fact.kind);
             return Ok(());
         }
+        let kind = fact.kind.clone();
         let other = match fact.kind.pair() {
             Some(other) => Some(self.number(other)?),
             None => None,
@@ -142,6 +155,7 @@ impl State {
             self.groups.join(number, other);
             self.settle_members(number);
         }
+        self.take_back(number, message, &kind);
         Ok(())
     }
 
@@ -165,12 +179,6 @@ impl State {
                  receive events right"
             );
         }
-    }
-
-    /// Whether a fact of this id counts for the subject already.
-    fn has_applied(&self, number: u32, id: [u8; 16]) -> bool {
-        let history = self.histories.get(index(number));
-        history.is_some_and(|history| history.facts.iter().any(|fact| fact.id == id))
     }
 
     /// The receipt to assume for a record that does not tell: the latest of its partition so far,
@@ -211,7 +219,7 @@ impl State {
     }
 
     /// Works out anew who is a member with whom in the group of this number.
-    fn settle_members(&mut self, number: u32) {
+    pub(crate) fn settle_members(&mut self, number: u32) {
         for (one, member) in self.members_at(number, Timestamp::MAX) {
             if let Some(place) = self.members.get_mut(index(one)) {
                 *place = member;

@@ -9,6 +9,7 @@ mod age;
 mod enders;
 mod grants;
 mod links;
+mod log;
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,8 @@ use enders::{
     r11_personalisation, r11_refusals, r16_enders, r16_leaves,
 };
 use grants::{Grant, r4_nearest_miss, r8_valid_grants};
+pub use log::{Written, what_counts};
+
 use links::{r3_beats, r3_supersedes, r12_component};
 
 /// Everything a rule may look at.

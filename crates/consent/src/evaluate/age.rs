@@ -6,7 +6,7 @@ use crate::ids::SubjectId;
 use crate::time::Timestamp;
 
 use super::record::Record;
-use super::supersede::{received_by, supersedes};
+use super::supersede::supersedes;
 
 /// When people stop being children: the start of the day after the fourteenth birthday.
 ///
@@ -18,9 +18,9 @@ pub(super) fn turns_fourteen(calendar: Calendar, born: Day) -> Timestamp {
 /// What is known of a subject's age at an instant.
 #[derive(Default)]
 pub(super) struct Age {
-    /// When the subject stops being a child, by its own birth date.
+    /// When the subject stops being a child, by the oldest of its own birth dates that stand.
     own: Option<Timestamp>,
-    /// When the person does, by the youngest birth date of all its subjects.
+    /// When the person does, by the youngest that stands of all its subjects.
     youngest: Option<Timestamp>,
 }
 
@@ -37,16 +37,18 @@ pub(super) enum Standing {
 
 impl Age {
     pub(super) fn of(record: &Record<'_>, calendar: Calendar) -> Self {
-        let own = birth_date(record.own(), record.subject);
-        let youngest = record
-            .known()
-            .filter(|fact| matches!(fact.kind, FactKind::BirthDate(_)))
-            .filter_map(|fact| birth_date(record.known(), fact.subject))
-            .max();
-        Self {
-            own: own.map(|born| turns_fourteen(calendar, born)),
-            youngest: youngest.map(|born| turns_fourteen(calendar, born)),
+        let mut age = Self::default();
+        for (fact, born) in record.known().filter_map(birth_date) {
+            if is_superseded(record, fact) {
+                continue;
+            }
+            let end = turns_fourteen(calendar, born);
+            age.youngest = age.youngest.max(Some(end));
+            if fact.subject == record.subject {
+                age.own = Some(age.own.map_or(end, |own| own.min(end)));
+            }
         }
+        age
     }
 
     /// Whether the person is a child at `at`, as far as is known.
@@ -76,7 +78,7 @@ impl Age {
         match self.own {
             Some(end) if grant.time() >= end => Standing::Absent,
             Some(end) if at < end => Standing::Counts,
-            // The subject has turned fourteen, but a linked birth date says the person has not:
+            // The subject has turned fourteen, but another birth date says the person has not:
             // nobody's grant counts.
             Some(_) if self.is_child(at) => Standing::Absent,
             Some(_) => Standing::Outgrown,
@@ -85,18 +87,21 @@ impl Age {
     }
 }
 
-/// A subject's birth date: the latest by time and receipt, on ties the youngest.
-fn birth_date<'a>(facts: impl Iterator<Item = &'a Fact>, subject: SubjectId) -> Option<Day> {
-    facts
-        .filter(|fact| fact.subject == subject)
-        .filter_map(|fact| {
-            let FactKind::BirthDate(day) = fact.kind else {
-                return None;
-            };
-            Some((fact.time(), fact.received_at, day))
-        })
-        .max()
-        .map(|(_, _, day)| day)
+/// The fact with its birth date, if it is one.
+fn birth_date(fact: &Fact) -> Option<(&Fact, Day)> {
+    let FactKind::BirthDate(day) = fact.kind else {
+        return None;
+    };
+    Some((fact, day))
+}
+
+/// Whether a birth date was corrected: by another one of its subject, later in both ways (R3).
+fn is_superseded(record: &Record<'_>, told: &Fact) -> bool {
+    let mut told_of_subject = record
+        .known()
+        .filter_map(birth_date)
+        .filter(|(other, _)| other.subject == told.subject);
+    told_of_subject.any(|(other, _)| supersedes(other, told))
 }
 
 /// Whether `guardian` was the subject's guardian when `grant` was received.
@@ -114,7 +119,7 @@ pub(super) fn was_guardian(record: &Record<'_>, guardian: SubjectId, grant: &Fac
     };
     record.own().any(|fact| {
         matches!(fact.kind, FactKind::GuardianshipStarted { guardian: g } if g == guardian)
-            && received_by(fact, grant)
+            && fact.had_been_received_with(grant)
             && !ended(fact)
     })
 }

@@ -6,7 +6,7 @@ use crate::fact::{Fact, FactKind};
 use crate::ids::SubjectId;
 use crate::time::Timestamp;
 
-use super::supersede::{received_after, received_by, supersedes};
+use super::supersede::supersedes;
 
 /// The subjects of one person at an instant.
 pub(super) enum Person {
@@ -60,8 +60,8 @@ pub(super) fn linked_when_received<'a>(
     grant: &Fact,
 ) -> BTreeSet<SubjectId> {
     let stood = known.filter(|fact| match fact.kind {
-        FactKind::Linked { .. } => received_by(fact, grant),
-        FactKind::Unlinked { .. } => !received_after(fact, grant),
+        FactKind::Linked { .. } => fact.had_been_received_with(grant),
+        FactKind::Unlinked { .. } => !fact.was_received_after(grant),
         FactKind::Decision(_)
         | FactKind::ContractStarted { .. }
         | FactKind::ContractEnded { .. }

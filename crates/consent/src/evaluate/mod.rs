@@ -2,7 +2,7 @@
 //!
 //! This module owns the order of reasons (R4); each of its parts owns a group of rules and
 //! refuses to know the others' insides: `record` who and what is known (R1, R2), `supersede`
-//! which fact beats which (R2, R3), `restriction` (R5, R6), `bases` (R7), `grant` and `form` validity
+//! which fact beats which (R3), `restriction` (R5, R6), `bases` (R7), `grant` and `form` validity
 //! (R8, R15), `scope` reach (R9, R14), `enders` what stands against (R10, R11, R16), `links`
 //! (R12), `age` (R13), `notices` (R14), `horizon` (R17).
 
@@ -34,7 +34,6 @@ use outcome::Outcome;
 use record::{Lineage, Record};
 
 pub use links::component;
-pub use supersede::CLOCK_TOLERANCE_MICROS;
 
 #[cfg(test)]
 mod tests;

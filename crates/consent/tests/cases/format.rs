@@ -46,6 +46,8 @@ pub(crate) struct Event {
     pub(crate) received: Option<String>,
     /// Whose: `person` unless named.
     pub(crate) who: Option<String>,
+    /// The message that brought it; one of its own unless named.
+    pub(crate) message: Option<String>,
 
     // The verbs: exactly one. `everything` stands for every purpose.
     pub(crate) grants: Option<String>,

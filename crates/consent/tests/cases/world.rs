@@ -7,7 +7,7 @@ use assent_consent::{
     Registry, Selector, SubjectId, Timestamp, Use, evaluate,
 };
 
-use assent_testkit::oracle::evaluate_naively;
+use assent_testkit::oracle::{Written, evaluate_naively, what_counts};
 
 use crate::format::{Case, Event, Expectation, ProgrammeFile, Provenance};
 
@@ -48,19 +48,21 @@ impl World {
                 return vec!["a case has either a history or a log".to_owned()];
             }
         };
-        let mut history = Vec::new();
+        let mut written = Vec::new();
         for (number, event) in (1..).zip(events) {
-            match self.fact(&mut cast, number, event) {
-                Ok(fact) => history.push(fact),
+            let message = cast.message(number, event.message.as_deref());
+            match self.fact(&mut cast, message, event) {
+                Ok(fact) => written.push(Written { fact, message }),
                 Err(error) => return vec![format!("event {number}: {error}")],
             }
         }
         if !as_written {
-            history.sort_by_key(|fact| fact.received_at);
+            written.sort_by_key(|one| one.fact.received_at);
         }
-        for (order, fact) in (1..).zip(&mut history) {
-            fact.order = order;
+        for (order, one) in (1..).zip(&mut written) {
+            one.fact.order = order;
         }
+        let history = what_counts(&written);
         if case.why.trim().is_empty() || case.then.is_empty() {
             return vec!["a case needs a why and at least one expectation".to_owned()];
         }
@@ -148,7 +150,7 @@ impl World {
         Ok(midnight.plus_micros(seconds * 1_000_000))
     }
 
-    fn fact(&self, cast: &mut Cast, number: u8, event: &Event) -> Result<Fact, String> {
+    fn fact(&self, cast: &mut Cast, message: u64, event: &Event) -> Result<Fact, String> {
         let event_time = self.time(&event.when)?;
         let received_at = match &event.received {
             Some(text) => self.time(text)?,
@@ -158,9 +160,13 @@ impl World {
         if !matches!(kind, FactKind::Decision(_)) && has_decision_details(event) {
             return Err("details of a decision on something else".to_owned());
         }
+        let subject = cast.subject(event.who.as_deref());
+        // One for a message and a subject.
+        let mut id = subject.to_bytes();
+        id[..8].copy_from_slice(&message.to_be_bytes());
         Ok(Fact {
-            id: [number; 16],
-            subject: cast.subject(event.who.as_deref()),
+            id,
+            subject,
             event_time,
             received_at,
             order: 0,
@@ -307,15 +313,29 @@ fn purpose_or_all(text: &str) -> Result<Option<PurposeId>, String> {
     PurposeId::parse(text).map(Some).map_err(|e| e.to_string())
 }
 
-/// The subjects of a case by the names it gives them.
+/// The subjects and messages of a case by the names it gives them.
 #[derive(Default)]
-struct Cast(BTreeMap<String, SubjectId>);
+struct Cast {
+    subjects: BTreeMap<String, SubjectId>,
+    messages: BTreeMap<String, u64>,
+}
 
 impl Cast {
+    /// The number of a message; of one without a name that of its event.
+    fn message(&mut self, event: u64, name: Option<&str>) -> u64 {
+        match name {
+            None => event,
+            Some(name) => {
+                let next = u64::try_from(self.messages.len()).unwrap() + 1_000;
+                *self.messages.entry(name.to_owned()).or_insert(next)
+            }
+        }
+    }
+
     fn subject(&mut self, name: Option<&str>) -> SubjectId {
-        let next = u8::try_from(self.0.len() + 1).unwrap();
+        let next = u8::try_from(self.subjects.len() + 1).unwrap();
         *self
-            .0
+            .subjects
             .entry(name.unwrap_or("person").to_owned())
             .or_insert(SubjectId::from_bytes([next; 16]))
     }

@@ -7,6 +7,7 @@ use assent_testkit::seeded::Seeded;
 
 use super::*;
 use crate::history::Place;
+use crate::messages::Message;
 use crate::state::Arrived;
 
 /// The facts of many stories under one registry.
@@ -71,6 +72,7 @@ fn apply(state: &mut State, facts: &[Fact], offset: &mut u64) {
                     partition: 0,
                     offset: *offset - 1,
                 },
+                message: Message::numbered(*offset),
             }
         })
         .collect();

@@ -131,7 +131,7 @@ impl Deployment {
             id: self.event(),
             subject,
             source: "test".to_owned(),
-            message_id: "m".to_owned(),
+            message_id: self.event().to_string(),
             times,
             payload,
         };
@@ -177,7 +177,7 @@ impl Deployment {
                 id: assent_testkit::events::event_of(fact),
                 subject: fact.subject,
                 source: "test".to_owned(),
-                message_id: "m".to_owned(),
+                message_id: assent_testkit::events::event_of(fact).to_string(),
                 times: assent_testkit::events::times_of(fact),
                 payload: assent_testkit::events::payload_of(fact),
             })

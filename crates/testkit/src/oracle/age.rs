@@ -6,29 +6,34 @@ use super::grants::Grant;
 use super::links::r3_beats;
 use super::{Case, r2_had_been_received, r2_time};
 
-/// R13: the latest birth date of a subject; on ties the youngest.
-fn birth_date_of(case: &Case<'_>, subject: SubjectId) -> Option<Day> {
-    let mut best: Option<(Timestamp, Timestamp, Day)> = None;
+/// R13: the birth dates of a subject that no other one of it supersedes.
+fn standing_birth_dates(case: &Case<'_>, subject: SubjectId) -> Vec<Day> {
+    let mut told = Vec::new();
     for fact in &case.facts {
-        let FactKind::BirthDate(day) = fact.kind else {
-            continue;
-        };
-        if fact.subject != subject {
-            continue;
-        }
-        let candidate = (r2_time(fact), fact.received_at, day);
-        if best.is_none_or(|b| candidate > b) {
-            best = Some(candidate);
+        if let FactKind::BirthDate(day) = fact.kind
+            && fact.subject == subject
+        {
+            told.push((*fact, day));
         }
     }
-    best.map(|(_, _, day)| day)
+    let mut standing = Vec::new();
+    for (fact, day) in &told {
+        if !told.iter().any(|(other, _)| r3_beats(other, fact)) {
+            standing.push(*day);
+        }
+    }
+    standing
+}
+
+/// R13: what a guardian may decide is judged by the oldest of the subject's own.
+fn oldest_own(case: &Case<'_>) -> Option<Day> {
+    standing_birth_dates(case, case.subject).into_iter().min()
 }
 
 /// R13: the youngest of the component.
 fn youngest(case: &Case<'_>) -> Option<Day> {
-    case.component
-        .iter()
-        .filter_map(|subject| birth_date_of(case, *subject))
+    let all = case.component.iter();
+    all.flat_map(|subject| standing_birth_dates(case, *subject))
         .max()
 }
 
@@ -49,12 +54,12 @@ fn member_is_under_14(case: &Case<'_>) -> bool {
 
 /// C16: guardian grants count only by the subject's own birth date.
 fn subject_is_under_14(case: &Case<'_>) -> bool {
-    birth_date_of(case, case.subject).is_some_and(|born| is_under_14(case, born))
+    oldest_own(case).is_some_and(|born| is_under_14(case, born))
 }
 
 /// R13, C6: a purpose that requires a known age requires the subject's own.
 pub(crate) fn r13_age_is_known(case: &Case<'_>, purpose: &Purpose) -> Result<(), Reason> {
-    if purpose.requires_known_age && birth_date_of(case, case.subject).is_none() {
+    if purpose.requires_known_age && oldest_own(case).is_none() {
         return Err(Reason::GuardianConsentMissing);
     }
     Ok(())
@@ -91,7 +96,7 @@ pub(crate) fn r13_own_grant(case: &Case<'_>, grant: &Fact) -> ByAge {
 
 /// R13, C16 for a grant in guardian form by a guardian.
 pub(crate) fn r13_guardian_grant(case: &Case<'_>, grant: &Fact, guardian: SubjectId) -> ByAge {
-    let Some(born) = birth_date_of(case, case.subject) else {
+    let Some(born) = oldest_own(case) else {
         return ByAge::Absent;
     };
     if !r13_guardianship(case, grant, guardian) {

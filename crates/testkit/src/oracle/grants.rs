@@ -101,12 +101,20 @@ fn r8_names_the_purpose(case: &Case<'_>, decision: &Decision, purpose: &Purpose)
 
 /// R8: an act that indicates a will, written exactly so; all others indicate none.
 fn r8_is_explicit(act: &str) -> bool {
-    match act {
-        "checkbox_ticked" | "option_selected" | "switch_turned_on" | "button_pressed" => true,
-        "code_entered" | "reply_sent" | "signature" => true,
-        "written_statement" | "oral_statement" => true,
-        _ => false,
-    }
+    let on_a_screen = [
+        "checkbox_ticked",
+        "option_selected",
+        "switch_turned_on",
+        "button_pressed",
+    ];
+    let in_other_ways = [
+        "code_entered",
+        "reply_sent",
+        "signature",
+        "written_statement",
+        "oral_statement",
+    ];
+    on_a_screen.contains(&act) || in_other_ways.contains(&act)
 }
 
 /// R8: agents and imports need an artefact.
