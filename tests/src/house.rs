@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
-use assent_consent::{Namespace, SubjectId, Timestamp};
-use assent_event::{Identifier, Payload, SubjectFact, Times, topics};
+use assent_consent::{FactKind, Namespace, SubjectId, Timestamp};
+use assent_event::{EventId, Identifier, Payload, SubjectFact, Times, topics};
 use assent_intake::import::{self, Files, Mapping};
-use assent_intake::{Caller, Intake, Outcome, Route};
+use assent_intake::{Caller, Intake, Known, Outcome, Route};
 use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal, Record, Topic};
 use assent_permit::Permit;
 use assent_programme::{
@@ -44,6 +44,19 @@ pub const IMPORT_KEY: &str = "demo-import-key";
 pub const TOKEN: &str = "analyst-token";
 
 const SUBJECT_PARTITIONS: u32 = 4;
+
+/// What the permit index knows of the log, for intake.
+struct Followed(Arc<Permit>);
+
+impl Known for Followed {
+    fn fact(&self, subject: SubjectId, event: EventId) -> Option<FactKind> {
+        self.0.fact(&subject, event.to_bytes())
+    }
+
+    fn is_of_erased(&self, source: &str, message_id: &str) -> bool {
+        self.0.is_of_erased(source, message_id)
+    }
+}
 
 /// The rooms, open.
 pub struct House {
@@ -165,6 +178,7 @@ impl House {
             Arc::new(clock.clone()),
             Arc::clone(&random) as Arc<dyn RandomSource>,
         ));
+        intake.ask(Arc::new(Followed(Arc::clone(&permit))));
         let profiles = dir.path().join("profiles");
         let projector = Projector::open(
             &profiles,

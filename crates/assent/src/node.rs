@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use assent_consent::{Namespace, SubjectId};
-use assent_event::{Identifier, topics};
-use assent_intake::Intake;
+use assent_consent::{FactKind, Namespace, SubjectId};
+use assent_event::{EventId, Identifier, topics};
+use assent_intake::{Intake, Known};
 use assent_journal::{Checkpoint, EmbeddedConfig, EmbeddedJournal, Journal, Topic};
 use assent_permit::Permit;
 use assent_projection::{Definitions, Progress, Projector, Settings};
@@ -83,6 +83,7 @@ impl Node {
         ));
         // A clock that was set back must not put a withdrawal before a grant of the last run.
         intake.received_until(permit.latest_receipt());
+        intake.ask(Arc::new(Followed(Arc::clone(&permit))));
         let profiles = data_dir.join("profiles");
         let projector = Projector::open(
             &profiles,
@@ -249,6 +250,19 @@ impl Stores {
             tokio::time::sleep(POLL).await;
         }
         tokio::time::sleep(LINGER).await;
+    }
+}
+
+/// What the permit index knows of the log, for intake.
+struct Followed(Arc<Permit>);
+
+impl Known for Followed {
+    fn fact(&self, subject: SubjectId, event: EventId) -> Option<FactKind> {
+        self.0.fact(&subject, event.to_bytes())
+    }
+
+    fn is_of_erased(&self, source: &str, message_id: &str) -> bool {
+        self.0.is_of_erased(source, message_id)
     }
 }
 

@@ -171,6 +171,8 @@ codes! {
         UnknownFact = "unknown_fact",
         /// A consent preference event without its preferences.
         PreferencesMissing = "preferences_missing",
+        /// The message id stands for something else already, so what widens under it would not count.
+        MessageIdUsed = "message_id_used",
         /// The purpose does not rest on a contract.
         NotAContractPurpose = "not_a_contract_purpose",
         /// The body could not be read at all.

@@ -1,8 +1,7 @@
 //! The way of a request: authenticate, read, drop duplicates, seal, append once, answer.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use assent_consent::Timestamp;
 use assent_event::Identifier;
@@ -18,9 +17,10 @@ use crate::error::Error;
 use crate::json::Sent;
 use crate::limits::Limits;
 use crate::outcome::{Code, Outcome, Rejected, Warning, WarningCode};
-use crate::planned::{Context, Item, Planned, Reading, Said};
-use crate::recent::{Mark, Recent, mark};
+use crate::planned::{Context, Reading};
+use crate::recent::{Mark, Recent};
 use crate::record::{Entry, Ready, Recorder};
+use crate::repeats::{Known, Repeats};
 use crate::source::{self, Caller, Source};
 use crate::tracking::{self, Body, Route};
 
@@ -50,6 +50,8 @@ struct Inner {
     random: Arc<dyn RandomSource>,
     limits: Limits,
     recent: Recent,
+    /// Who follows the log, to tell senders what it says already.
+    known: OnceLock<Arc<dyn Known>>,
     /// The last time of receipt given out, so that later items are received later.
     last: Mutex<Timestamp>,
 }
@@ -88,6 +90,7 @@ impl Intake {
         Self {
             inner: Arc::new(Inner {
                 recent: Recent::new(limits.remembered),
+                known: OnceLock::new(),
                 journal,
                 vault,
                 registry,
@@ -104,6 +107,13 @@ impl Intake {
     pub fn received_until(&self, latest: Timestamp) {
         let mut last = self.inner.last.lock();
         *last = latest.max(*last);
+    }
+
+    /// Asks this one what the log says already, so that senders learn when a message id stands for something
+    /// else. Without it that is told as far back as recent requests are remembered. The first one given stays.
+    pub fn ask(&self, known: Arc<dyn Known>) {
+        // Whoever was given first follows the same log.
+        let _ = self.inner.known.set(known);
     }
 
     /// The source whose write key this is.
@@ -409,25 +419,26 @@ impl<'i> Request<'i> {
         readings: impl Iterator<Item = (Reading, &'v Value)>,
         place: impl Fn(usize) -> String,
     ) -> Result<Prepared, Error> {
+        let readings: Vec<(Reading, &Value)> = readings.collect();
+        let read = readings
+            .iter()
+            .filter_map(|(reading, _)| reading.as_ref().ok());
+        let mut repeats = Repeats::among(
+            read,
+            self.source.id(),
+            &self.inner.recent,
+            self.inner.known.get().map(AsRef::as_ref),
+            self.inner.vault.as_ref(),
+        )?;
         let mut slots = Vec::new();
         let mut entries = Vec::new();
-        let mut marks = Vec::new();
-        let mut seen = HashSet::new();
-        for (index, (reading, value)) in readings.enumerate() {
-            let (entry, message_id, own_id, answer) = match reading {
-                Ok(mut item) => {
-                    if let Some(mark) = self.mark(&item) {
-                        if self.inner.recent.contains(mark) || !seen.insert(mark) {
-                            // What restricts is never a repetition: something may have been granted
-                            // since, and restricting twice is harmless.
-                            item.planned.retain(Planned::restricts);
-                            if item.planned.is_empty() {
-                                slots.push(Slot::Done(Outcome::Duplicate));
-                                continue;
-                            }
-                        }
-                        marks.push(mark);
-                    }
+        for (index, (reading, value)) in readings.into_iter().enumerate() {
+            let (entry, message_id, own_id, answer) = match reading.and_then(|r| repeats.sift(r)) {
+                Ok(None) => {
+                    slots.push(Slot::Done(Outcome::Duplicate));
+                    continue;
+                }
+                Ok(Some(mut item)) => {
                     let own_id = item.message_id.is_some();
                     let message_id = item.message_id.take().unwrap_or_else(|| self.message_id());
                     let warnings = std::mem::take(&mut item.warnings);
@@ -464,6 +475,7 @@ impl<'i> Request<'i> {
             recent: &self.inner.recent,
         };
         let recorded = recorder.record(&ready)?;
+        let mut marks = repeats.into_marks();
         marks.extend(recorded.once);
         let outcomes = slots
             .into_iter()
@@ -495,23 +507,6 @@ impl<'i> Request<'i> {
             outcomes,
             marks,
             unlinked: recorded.unlinked,
-        })
-    }
-
-    /// What makes an item the same as an earlier one; an item without a message id never is.
-    fn mark(&self, item: &Item) -> Option<Mark> {
-        let id = item.message_id.as_deref()?;
-        let sent = [self.source.id().as_bytes(), id.as_bytes()];
-        Some(match item.said {
-            Said::Call => mark(sent),
-            // As the ids of their events, by which the fold knows them again.
-            Said::Preferences | Said::Stated => {
-                let people = item.planned.iter().flat_map(|planned| {
-                    let about = &planned.about;
-                    [about.namespace.as_str().as_bytes(), about.value.as_bytes()]
-                });
-                mark(sent.into_iter().chain(people))
-            }
         })
     }
 

@@ -1,7 +1,7 @@
 //! What was acknowledged lately: saves work, decides nothing.
 //!
 //! Duplicates are decided in the fold: behaviour by (source, message id) within the declared window,
-//! grants by the id of their event, which is made of source, message id and person. This filter forgets, and an event it has forgotten is simply journalled once more. It is deterministic:
+//! facts that widen by the id of their event, which is made of source, message id and person. This filter forgets, and an event it has forgotten is simply journalled once more. It is deterministic:
 //! two generations of equal size, no time and no chance.
 //!
 //! Links are remembered until any link is ended: then all are forgotten, and each is recorded again

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::outcome::Rejected;
 use crate::planned::{Item, Planned, Said, Say};
 use crate::recent::{Mark, Recent, mark};
+use crate::repeats::id_of;
 
 /// The header that names the schema of a record's payload by its fingerprint.
 const SCHEMA_HEADER: &str = "schema";
@@ -198,7 +199,7 @@ impl Recorder<'_> {
         let mut push = |subject, times, suffix: &str, payload: Payload| {
             let message_id = format!("{}{suffix}", ready.message_id);
             let id = if ready.own_id && payload.kind().topic() == topics::CONSENT {
-                self.id_of(&message_id, subject)
+                id_of(self.source, &message_id, subject)
             } else {
                 self.event_id()
             };
@@ -244,17 +245,6 @@ impl Recorder<'_> {
             }
         }
         Ok(first)
-    }
-
-    /// The id of an event that bears on verdicts: of what its sender sends again, the same again, so
-    /// that whoever folds it can tell that a grant is not a new one, however long ago it came first.
-    fn id_of(&self, message_id: &str, subject: SubjectId) -> EventId {
-        let parts = [
-            self.source.as_bytes(),
-            message_id.as_bytes(),
-            &subject.to_bytes()[..],
-        ];
-        EventId::from_bytes(mark(parts).to_be_bytes())
     }
 
     fn event_id(&self) -> EventId {

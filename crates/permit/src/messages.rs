@@ -55,12 +55,16 @@ impl Messages {
         }
     }
 
-    /// For whom else it did.
-    pub(crate) fn others(&self, message: Message, number: u32) -> Vec<u32> {
+    /// For whom it did.
+    pub(crate) fn all(&self, message: Message) -> impl Iterator<Item = u32> {
         let first = self.first.get(&message);
         let further = self.further.get(&message).into_iter().flatten();
-        let all = first.into_iter().chain(further).copied();
-        all.filter(|other| *other != number).collect()
+        first.into_iter().chain(further).copied()
+    }
+
+    /// For whom else it did.
+    pub(crate) fn others(&self, message: Message, number: u32) -> Vec<u32> {
+        self.all(message).filter(|other| *other != number).collect()
     }
 }
 

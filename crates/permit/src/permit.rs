@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use assent_consent::{
-    Evaluation, Fact, NoticeRef, Reason, SubjectId, Timestamp, Use, Verdict, component, evaluate,
+    Evaluation, Fact, FactKind, NoticeRef, Reason, SubjectId, Timestamp, Use, Verdict, component,
+    evaluate,
 };
 use assent_event::topics;
 use assent_journal::{Checkpoint, Journal, Topic};
@@ -20,6 +21,7 @@ use crate::config::{Config, Hooks};
 use crate::error::{Error, ErrorKind};
 use crate::explain::{Explained, PlacedFact};
 use crate::history::index;
+use crate::messages::Message;
 use crate::set::PermitSet;
 use crate::shared::Shared;
 use crate::state::{State, position};
@@ -335,6 +337,24 @@ impl Permit {
             facts: placed,
             decided_at,
         })
+    }
+
+    /// The fact of this event that counts for the subject, by what is applied.
+    #[must_use]
+    pub fn fact(&self, subject: &SubjectId, event: [u8; 16]) -> Option<FactKind> {
+        let state = self.shared.state();
+        let history = state.histories.get(index(state.numbers.get(subject)?))?;
+        let fact = history.facts.iter().find(|fact| fact.id == event)?;
+        Some(fact.kind.clone())
+    }
+
+    /// Whether a message of a source brought something that widens for a subject that was erased since, by what is
+    /// applied: then it brings nothing of the kind for anybody else (rule R2).
+    #[must_use]
+    pub fn is_of_erased(&self, source: &str, message_id: &str) -> bool {
+        self.shared
+            .state()
+            .is_of_erased(Message::of(source, message_id))
     }
 
     /// How many members are permitted (`None`) or denied, by reason. A member is permitted when any

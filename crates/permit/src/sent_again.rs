@@ -57,18 +57,23 @@ impl State {
         }
     }
 
+    /// Whether the message brought something for a subject that was erased.
+    pub(crate) fn is_of_erased(&self, message: Message) -> bool {
+        let brought_for = self.messages.lock();
+        let mut numbers = brought_for.all(message);
+        numbers.any(|number| self.erasures(number).next().is_some())
+    }
+
+    fn erasures(&self, number: u32) -> impl Iterator<Item = &Fact> {
+        let history = self.histories.get(index(number));
+        let facts = history.into_iter().flat_map(|history| &history.facts);
+        facts.filter(|fact| fact.kind == FactKind::Erased)
+    }
+
     /// What the message brought the subject does not count if the other one was erased, unless the erasure was
     /// received after it.
     fn take_back_of(&mut self, number: u32, other: u32, message: Message) {
-        let Some(erased) = self.histories.get(index(other)) else {
-            return;
-        };
-        let erasures: Vec<Fact> = erased
-            .facts
-            .iter()
-            .filter(|fact| fact.kind == FactKind::Erased)
-            .cloned()
-            .collect();
+        let erasures: Vec<Fact> = self.erasures(other).cloned().collect();
         let Some(history) = self.histories.get(index(number)) else {
             return;
         };

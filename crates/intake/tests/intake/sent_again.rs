@@ -1,7 +1,10 @@
 //! What is sent again, out of order, twice in one object or spelt otherwise must not widen anything.
 
-use assent_event::{EventId, Kind, Payload};
-use assent_intake::{Caller, Code, Outcome, Route, WarningCode};
+use std::sync::Arc;
+
+use assent_consent::{Fact, FactKind, SubjectId};
+use assent_event::{EventId, Kind, Payload, to_fact};
+use assent_intake::{Caller, Code, Known, Outcome, Route, WarningCode};
 use serde_json::{Value, json};
 
 use crate::room::{BROWSER_KEY, NOW, Room, SERVER_KEY, at, code, grant, journalled, with};
@@ -79,6 +82,156 @@ async fn facts_that_widen_have_lasting_ids_too() {
         let later = id_of(&room.consents(SERVER_KEY, body.clone()).await[0]);
         assert_eq!(later, first, "{body}");
     }
+}
+
+/// What somebody who follows the log knows of it.
+struct Followed {
+    facts: Vec<Fact>,
+    erased: Vec<String>,
+}
+
+impl Followed {
+    async fn from(room: &Room, erased: &[&str]) -> Arc<Self> {
+        let facts = room.journal().await;
+        let facts = facts
+            .iter()
+            .filter_map(|found| to_fact(&found.envelope, &found.payload).unwrap());
+        Arc::new(Self {
+            facts: facts.collect(),
+            erased: erased.iter().map(|&id| id.to_owned()).collect(),
+        })
+    }
+}
+
+impl Known for Followed {
+    fn fact(&self, subject: SubjectId, event: EventId) -> Option<FactKind> {
+        let mut facts = self.facts.iter();
+        let fact = facts.find(|f| f.subject == subject && f.id == event.to_bytes())?;
+        Some(fact.kind.clone())
+    }
+
+    fn is_of_erased(&self, source: &str, message_id: &str) -> bool {
+        source == "shop" && self.erased.iter().any(|id| id == message_id)
+    }
+}
+
+#[tokio::test]
+async fn a_message_id_used_for_something_else_is_refused_with_the_reason() {
+    let mut room = Room::new();
+    room.decide(SERVER_KEY, grant()).await;
+    let sharing = json!({
+        "subject": {"customer": "42"}, "purpose": "ad_sharing", "state": "granted",
+        "notice": "terms@2", "act": "signature", "form": "separate", "indication": "i1",
+        "recipient": "ad_network", "message_id": "g1",
+    });
+    let others = [
+        sharing.clone(),
+        with(grant(), "channel", json!("email")),
+        with(grant(), "notice", json!("terms@1")),
+        with(grant(), "personalisation", json!(false)),
+        with(grant(), "categories", json!(["transaction"])),
+        with(grant(), "expires_at", json!("2027-01-01T00:00:00Z")),
+        json!({"subject": {"customer": "42"}, "fact": "restriction_lifted", "message_id": "g1"}),
+    ];
+    let same = with(grant(), "act", json!("signature"));
+    // By what is remembered, and after a restart by what the log says.
+    for round in 0..2 {
+        for body in &others {
+            let why = room.refuse(SERVER_KEY, body.clone()).await;
+            assert_eq!(why.code, Code::MessageIdUsed, "{round}: {body}");
+            assert_eq!(why.pointer, "/message_id");
+            assert!(why.fix.contains("new message id"), "{why:?}");
+        }
+        let again = room.consents(SERVER_KEY, same.clone()).await;
+        assert_eq!(again, [Outcome::Duplicate], "{round}");
+        // Somebody else may use it, and whoever withdraws is heard.
+        let somebody = with(
+            sharing.clone(),
+            "subject",
+            json!({"customer": format!("{round}")}),
+        );
+        room.decide(SERVER_KEY, somebody).await;
+        room.decide(SERVER_KEY, withdrawal("g1")).await;
+        let known = Followed::from(&room, &[]).await;
+        room.restart();
+        room.intake.ask(known);
+    }
+    // Every refusal is recorded (I9).
+    let refused = room.of_kind(Kind::Rejection).await.len();
+    assert_eq!(refused, 2 * others.len());
+    // A grant under the id of a withdrawal would not count either.
+    room.decide(SERVER_KEY, withdrawal("w9")).await;
+    let body = with(grant(), "message_id", json!("w9"));
+    let why = room.refuse(SERVER_KEY, body).await;
+    assert_eq!(why.code, Code::MessageIdUsed);
+    // Nor the second of two in one body.
+    let body = json!([
+        with(grant(), "message_id", json!("g8")),
+        with(sharing, "message_id", json!("g8"))
+    ]);
+    let outcomes = room.consents(SERVER_KEY, body).await;
+    assert_eq!(code(&outcomes[0]), None);
+    assert_eq!(code(&outcomes[1]), Some(Code::MessageIdUsed));
+}
+
+#[tokio::test]
+async fn what_was_erased_does_not_come_back_by_its_message() {
+    let room = Room::new();
+    room.intake.ask(Followed::from(&room, &["g1", "f1"]).await);
+    let contract = json!({
+        "subject": {"customer": "42"}, "fact": "contract_started", "contract": "k", "message_id": "f1",
+    });
+    for body in [grant(), contract] {
+        let why = room.refuse(SERVER_KEY, body).await;
+        assert_eq!(why.code, Code::MessageIdUsed);
+        assert!(!why.message.contains("eras"), "it tells of nobody");
+    }
+    // Nobody is made known by it.
+    assert_eq!(room.subject("customer", "42"), None);
+    room.decide(SERVER_KEY, withdrawal("g1")).await;
+    room.decide(SERVER_KEY, with(grant(), "message_id", json!("g2")))
+        .await;
+}
+
+#[tokio::test]
+async fn a_birth_date_is_recorded_once_for_each_day_it_tells() {
+    let room = Room::new();
+    let born = |day: &str| {
+        json!({
+            "subject": {"customer": "42"}, "fact": "birth_date", "birth_date": day,
+            "message_id": "b1",
+        })
+    };
+    room.decide(SERVER_KEY, born("1990-05-01")).await;
+    let again = room.consents(SERVER_KEY, born("1990-05-01")).await;
+    assert_eq!(again, [Outcome::Duplicate]);
+    room.decide(SERVER_KEY, born("2016-05-01")).await;
+    let again = room.consents(SERVER_KEY, born("1990-05-01")).await;
+    assert_eq!(again, [Outcome::Duplicate]);
+    assert_eq!(room.of_kind(Kind::SubjectFact).await.len(), 2);
+}
+
+#[tokio::test]
+async fn of_preferences_what_says_something_else_is_told_and_the_rest_recorded() {
+    let room = Room::new();
+    let body = |notice: &str, advertising: bool| {
+        json!({
+            "userId": "42", "event": "Segment Consent Preference Updated", "messageId": "p1",
+            "context": {"consent": {"categoryPreferences": {"Email": true, "Advertising": advertising}}},
+            "properties": {"notice": notice, "act": "button_pressed"},
+        })
+    };
+    room.call(SERVER_KEY, Route::Track, body("terms@2", false))
+        .await;
+    let warnings = room
+        .call(SERVER_KEY, Route::Track, body("terms@1", false))
+        .await;
+    let codes: Vec<_> = warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, [WarningCode::GrantNotRecorded]);
+    assert_eq!(warnings[0].pointer, "/messageId");
+    let mut found = states(&room).await;
+    found.sort();
+    assert_eq!(found, ["granted", "withdrawn", "withdrawn"]);
 }
 
 #[tokio::test]

@@ -526,6 +526,38 @@ async fn facts_that_widen_count_once_and_those_that_restrict_each_time() {
     assert_eq!((known(lifted), known(started), known(a)), (4, 2, 4));
 }
 
+/// Law.md §4, return after erasure: whoever returns is a new subject, and the sender repeats what it sent.
+#[tokio::test]
+async fn nothing_erased_comes_back_by_its_message() {
+    let site = Deployment::new().await;
+    let permit = site.start();
+    let (formerly, returned) = (site.random.subject(), site.random.subject());
+    let reason = async |permit: &Permit, subject| {
+        permit.barrier().await.unwrap();
+        let set = permit.permitted_live(&mail(), site.now()).unwrap();
+        set.reason(set.number_of(&subject).unwrap())
+    };
+    let first = site.tell_by("m1", formerly, granted()).await;
+    assert_eq!(reason(&permit, formerly).await, None);
+    assert!(permit.fact(&formerly, first.to_bytes()).is_some());
+    assert!(!permit.is_of_erased("test", "m1"));
+    site.tell(formerly, SubjectFact::erased()).await;
+    site.vault.destroy(formerly).unwrap();
+    let again = site.tell_by("m1", returned, granted()).await;
+    assert_eq!(reason(&permit, formerly).await, Some(Reason::Erased));
+    let nothing = Some(Reason::NoDecision);
+    assert_eq!(reason(&permit, returned).await, nothing);
+    assert!(permit.is_of_erased("test", "m1"));
+    assert!(!permit.is_of_erased("shop", "m1") && !permit.is_of_erased("test", "m2"));
+    assert_eq!(permit.fact(&returned, again.to_bytes()), None);
+    // Whoever starts anew comes to the same, and what is new counts.
+    let anew = site.start();
+    assert_eq!(reason(&anew, returned).await, nothing);
+    site.tell_by("m2", returned, granted()).await;
+    assert_eq!(reason(&permit, returned).await, None);
+    assert_eq!(reason(&anew, returned).await, None);
+}
+
 #[tokio::test]
 async fn the_latest_receipt_is_told() {
     let site = Deployment::new().await;

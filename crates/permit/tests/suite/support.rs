@@ -154,6 +154,19 @@ impl Deployment {
         self.append(&subject, envelope.encode().unwrap()).await
     }
 
+    /// As [`Deployment::tell`], by the message of this id.
+    pub async fn tell_by(
+        &self,
+        message_id: &str,
+        subject: SubjectId,
+        payload: impl Into<Payload>,
+    ) -> EventId {
+        let mut envelope = self.seal(subject, Times::at(self.now()), payload.into());
+        envelope.message_id = message_id.to_owned();
+        self.append(&subject, envelope.encode().unwrap()).await;
+        envelope.id
+    }
+
     pub async fn append(&self, subject: &SubjectId, value: Vec<u8>) -> Position {
         self.append_raw(subject.as_bytes(), value).await
     }
