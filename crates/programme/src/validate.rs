@@ -10,9 +10,10 @@ mod segments;
 mod sources;
 mod traits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use assent_consent::{Category, Notice, NoticeId, NoticedPurpose, PurposeId};
+use assent_event::schema;
 
 use crate::definition::DefinitionKind;
 use crate::fault::Fault;
@@ -82,6 +83,28 @@ impl<'a> Check<'a> {
             .values()
             .map(|n| (&n.id, n))
             .collect()
+    }
+
+    /// Every category that some data is of: fields of events, traits, sensitive properties; and those that the law
+    /// names. `None` when a file that may declare more could not be read.
+    fn categories(&self) -> Option<BTreeSet<String>> {
+        let declaring = ["traits.yaml", "sources.yaml"];
+        let mut reading = self.faults[..self.found_reading].iter();
+        if reading.any(|fault| declaring.contains(&fault.file.as_str())) {
+            return None;
+        }
+        let of_events = schema::fields().into_iter().map(|field| field.category);
+        let mut known: BTreeSet<String> = of_events.filter(|name| name != "none").collect();
+        known.extend(SENSITIVE.iter().map(|&name| name.to_owned()));
+        let Programme {
+            traits, sources, ..
+        } = self.programme;
+        let identified = traits.identified.iter().map(|of| &of.category);
+        let derived = traits.derived.iter().map(|of| &of.category);
+        let properties = sources.iter().flat_map(|s| s.sensitive_properties.values());
+        let declared = identified.chain(derived).chain(properties);
+        known.extend(declared.map(ToString::to_string));
+        Some(known)
     }
 
     /// Where a sensitive category comes from, if it is one: the law, a trait or a source's property.

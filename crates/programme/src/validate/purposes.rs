@@ -7,13 +7,18 @@ use assent_consent::{ConsentForm, LegalBasis, NoticedPurpose, Purpose};
 use super::{Check, listed};
 use crate::definition::DefinitionKind;
 use crate::fault::Fault;
+use crate::fields::nearest;
 use crate::names::is_direct_namespace;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let programme = check.programme;
+    let categories = check.categories();
     for purpose in programme.purposes.values() {
         let mut one = One { check, purpose };
         one.itself();
+        if let Some(known) = &categories {
+            one.categories(known);
+        }
         one.basis();
         one.form();
         one.parent();
@@ -62,6 +67,29 @@ impl One<'_, '_> {
             };
             let message = format!("`{}`: {}", fault.field, fault.problem);
             self.add_once(&path, message, fault.fix.clone());
+        }
+    }
+
+    /// A category that no data is of is a slip of the pen, or a purpose that would see nothing.
+    fn categories(&mut self, known: &BTreeSet<String>) {
+        let purpose = self.purpose;
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        for category in &purpose.categories {
+            if known.contains(category.as_str()) {
+                continue;
+            }
+            let fix = match nearest(category.as_str(), &names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!(
+                    "name one of {}, or declare a trait (traits.yaml) or sensitive property (sources.yaml) of it",
+                    names.join(", ")
+                ),
+            };
+            self.add(
+                &["categories", category.as_str()],
+                format!("no data is of the category {category}"),
+                fix,
+            );
         }
     }
 

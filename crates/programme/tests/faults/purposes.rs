@@ -1,6 +1,8 @@
 //! Faults of purposes.
 
-use crate::folder::{EMAIL, Folder, HEALTH, SERVICE, SETTINGS, SHARING, SOURCES, TRAITS, told};
+use crate::folder::{
+    EMAIL, Folder, HEALTH, NOTICE, SERVICE, SETTINGS, SHARING, SOURCES, TRAITS, told,
+};
 use crate::{Case, check, spoilt};
 
 #[test]
@@ -420,4 +422,43 @@ fn a_category_is_sensitive_because_a_trait_or_a_property_says_so() {
         );
         assert!(faults.contains(&expected), "{faults:?}");
     }
+}
+
+#[test]
+fn a_category_that_no_data_is_of_is_a_slip_of_the_pen() {
+    let said = |category: &str| {
+        let folder = Folder::new();
+        let list = format!("categories: [profile, {category}]");
+        folder.replace(EMAIL, "categories: [profile, transaction]", &list);
+        // The notice has the same slip, so the two agree.
+        folder.replace(NOTICE, "categories: [profile, transaction]", &list);
+        folder
+    };
+    assert_eq!(
+        told(&said("transactions").load().unwrap_err()),
+        [
+            "purposes/email.yaml:4:23: no data is of the category transactions | fix: did you mean `transaction`?"
+        ]
+    );
+    let far = told(&said("loyalty").load().unwrap_err());
+    assert_eq!(far.len(), 1, "{far:?}");
+    assert!(
+        far[0].contains("name one of account, behaviour,"),
+        "{far:?}"
+    );
+    // Fields of events and what the law names are known; so is what a trait or a property is of.
+    for known in ["subscription", "contact", "behaviour"] {
+        said(known).programme();
+    }
+    let folder = said("loyalty");
+    folder.replace(TRAITS, "    category: profile\n", "    category: loyalty\n");
+    folder.programme();
+    // What could not be read may have declared it.
+    let folder = said("loyalty");
+    folder.replace(TRAITS, "window_days: 90", "window_days: 0");
+    let faults = told(&folder.load().unwrap_err());
+    assert!(
+        faults.iter().all(|fault| !fault.contains("no data is of")),
+        "{faults:?}"
+    );
 }
