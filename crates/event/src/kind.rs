@@ -77,7 +77,7 @@ impl Kind {
             Self::Traits => 13,
             Self::AccountMembership => 14,
             Self::SubscriptionChange => 15,
-            Self::Behaviour => 16,
+            Self::Behaviour => 19,
             Self::Use => 17,
             Self::Rejection => 18,
         }

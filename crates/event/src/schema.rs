@@ -24,7 +24,7 @@ pub const ENVELOPE_ID: u32 = 1;
 
 /// Every version ever published: id, kind (none: the envelope), version, text. Ascending by id;
 /// never changed, only added to.
-const HISTORY: [(u32, Option<Kind>, u32, &str); 10] = [
+const HISTORY: [(u32, Option<Kind>, u32, &str); 11] = [
     (
         1,
         None,
@@ -84,6 +84,12 @@ const HISTORY: [(u32, Option<Kind>, u32, &str); 10] = [
         Some(Kind::Rejection),
         1,
         include_str!("../../../schemas/history/rejection/1.avsc"),
+    ),
+    (
+        19,
+        Some(Kind::Behaviour),
+        2,
+        include_str!("../../../schemas/history/behaviour/2.avsc"),
     ),
 ];
 

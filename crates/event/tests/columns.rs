@@ -89,5 +89,5 @@ fn every_block_decodes_to_columns() {
             decoded += 1;
         }
     }
-    assert_eq!(decoded, 17);
+    assert_eq!(decoded, 18);
 }

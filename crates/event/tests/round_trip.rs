@@ -102,11 +102,12 @@ fn surplus_and_repeated_blocks_are_refused() {
 #[test]
 fn kind_and_schema_id_must_agree() {
     let mut envelope = unsealed(&full(Kind::Traits));
-    envelope.schema_id = Kind::Behaviour.schema_id();
-    assert!(matches!(
-        envelope.encode(),
-        Err(Error::KindMismatch { id: 16, .. })
-    ));
+    for id in [16, Kind::Behaviour.schema_id()] {
+        envelope.schema_id = id;
+        let error = envelope.encode().unwrap_err();
+        let told = matches!(error, Error::KindMismatch { id: of, .. } if of == id);
+        assert!(told, "{error}");
+    }
     // A schema id nobody here knows may be newer: the envelope is readable, the payload is not.
     envelope.schema_id = 4711;
     let read = Envelope::decode(&envelope.encode().unwrap()).unwrap();

@@ -5,6 +5,7 @@ mod body;
 mod group;
 mod identify;
 mod preferences;
+mod stamp;
 mod subscription;
 mod times;
 

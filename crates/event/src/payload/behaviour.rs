@@ -1,6 +1,6 @@
 //! Something a subject did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::wire::block;
 /// Something a subject did: even its name is sealed, since "Pregnancy Test Bought" says much.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Behaviour {
-    /// Nothing.
+    /// What of it may not be used, and for what.
     pub clear: BehaviourClear,
     /// What was done, with the properties that are not sensitive.
     pub profile: Option<BehaviourProfile>,
@@ -17,10 +17,15 @@ pub struct Behaviour {
     pub sensitive: Option<BehaviourSensitive>,
 }
 
-/// The clear part of behaviour: nothing.
+/// The clear part of behaviour: what its sender's consent stamp denies, and nothing else.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(remote = "Self")]
-pub struct BehaviourClear {}
+pub struct BehaviourClear {
+    /// Purposes for which the event, and what is derived from it, must not be used, nor for their
+    /// parts.
+    #[serde(default)]
+    pub denied_purposes: Option<Vec<String>>,
+}
 block!(BehaviourClear);
 
 /// What was done, sealed under the profile key.
@@ -102,6 +107,14 @@ impl Behaviour {
         self
     }
 
+    /// Not to be used for these purposes, nor for their parts.
+    #[must_use]
+    pub fn denied<P: Into<String>>(mut self, purposes: impl IntoIterator<Item = P>) -> Self {
+        let sorted: BTreeSet<String> = purposes.into_iter().map(Into::into).collect();
+        self.clear.denied_purposes = (!sorted.is_empty()).then(|| sorted.into_iter().collect());
+        self
+    }
+
     /// With this sensitive property (written as JSON text).
     #[must_use]
     pub fn sensitive(
@@ -120,7 +133,7 @@ impl Behaviour {
 impl From<BehaviourProfile> for Behaviour {
     fn from(profile: BehaviourProfile) -> Self {
         Self {
-            clear: BehaviourClear {},
+            clear: BehaviourClear::default(),
             profile: Some(profile),
             sensitive: None,
         }

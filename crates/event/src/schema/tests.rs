@@ -257,6 +257,7 @@ fn published_schemas_are_pinned() {
             "16 behaviour 1 10deae08fdd503a2",
             "17 use 1 5ca1ffb31a653968",
             "18 rejection 1 d1c86cfe2ac263b7",
+            "19 behaviour 2 71e004f110b73ca9",
         ]
     );
 }

@@ -120,7 +120,9 @@ pub fn full(kind: Kind) -> Payload {
             }),
         }),
         Kind::Behaviour => Payload::Behaviour(Behaviour {
-            clear: BehaviourClear {},
+            clear: BehaviourClear {
+                denied_purposes: Some(vec!["ad_sharing".to_owned(), "marketing".to_owned()]),
+            },
             profile: Some(BehaviourProfile {
                 name: "Order Completed".to_owned(),
                 revenue: Some(-0.25),
@@ -368,10 +370,14 @@ pub fn any_payload(kind: Kind) -> BoxedStrategy<Payload> {
                 .into()
             })
             .boxed(),
-        Kind::Behaviour => (of(any_behaviour()), of(any_map()))
-            .prop_map(|(profile, sensitive)| {
+        Kind::Behaviour => (
+            of(any_behaviour()),
+            of(any_map()),
+            of(vec(any_text(), 0..3)),
+        )
+            .prop_map(|(profile, sensitive, denied_purposes)| {
                 Behaviour {
-                    clear: BehaviourClear {},
+                    clear: BehaviourClear { denied_purposes },
                     profile,
                     sensitive: sensitive.map(|properties| BehaviourSensitive { properties }),
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use assent_consent::PurposeId;
 use assent_event::{Behaviour, BehaviourProfile, BehaviourSensitive};
 use serde_json::Value;
 
@@ -44,12 +45,14 @@ impl Call<'_> {
                 put(&mut profile, name, &value);
             }
         }
+        let denied = self.denied_by_stamp();
         Behaviour {
             sensitive: (!sensitive.is_empty()).then_some(BehaviourSensitive {
                 properties: sensitive,
             }),
             ..Behaviour::from(profile)
         }
+        .denied(denied.iter().map(PurposeId::as_str))
     }
 
     /// Whether some source declares the property, or one within it, sensitive. It is sealed whole then.

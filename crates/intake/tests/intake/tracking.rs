@@ -4,7 +4,7 @@ use assent_event::{Kind, Payload};
 use assent_intake::{Caller, Code, Outcome, Route, WarningCode};
 use serde_json::{Value, json};
 
-use crate::room::{BROWSER_KEY, NOW, Room, SERVER_KEY, at, code, with};
+use crate::room::{BROWSER_KEY, Found, NOW, Room, SERVER_KEY, at, code, journalled, with};
 
 fn order() -> Value {
     json!({"userId": "42", "event": "Order Completed", "messageId": "m1"})
@@ -561,4 +561,119 @@ async fn the_privacy_signal_refuses_for_the_visitor_each_time() {
     assert_eq!(decision.clear.state, "refused");
     assert_eq!(decision.clear.purpose.as_deref(), Some("ad_sharing"));
     assert_eq!(room.of_kind(Kind::Behaviour).await.len(), 3);
+}
+
+fn denied(found: &Found) -> Vec<String> {
+    let Payload::Behaviour(behaviour) = &found.payload else {
+        panic!("{:?}", found.payload);
+    };
+    behaviour.clear.denied_purposes.clone().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_consent_stamp_narrows_the_event_it_stands_on() {
+    let room = Room::new();
+    const ADS: &str = "ad_sharing";
+    const EMAIL: &str = "email_marketing";
+    let segment = |preferences: Value| json!({"consent": {"categoryPreferences": preferences}});
+    let rudder = |management: Value| json!({"consentManagement": management});
+    let cases: Vec<(Value, &[&str], usize)> = vec![
+        (json!({}), &[], 0),
+        (json!({"consent": {}}), &[], 0),
+        (json!({"consent": null, "consentManagement": null}), &[], 0),
+        (segment(json!({"Advertising": true, "Email": true})), &[], 0),
+        (
+            segment(json!({"Advertising": false, "Email": true})),
+            &[ADS],
+            0,
+        ),
+        // What is missing, or not plainly true, is denied; what the banner does not know says nothing.
+        (segment(json!({"Email": true, "Other": false})), &[ADS], 0),
+        (
+            segment(json!({"Email": "true", "Advertising": 1})),
+            &[ADS, EMAIL],
+            0,
+        ),
+        (segment(json!({})), &[ADS, EMAIL], 0),
+        (segment(json!([])), &[ADS, EMAIL], 1),
+        (json!({"consent": "denied"}), &[ADS, EMAIL], 1),
+        (rudder(json!({"provider": "custom"})), &[], 0),
+        (
+            rudder(json!({"allowedConsentIds": ["Email", "Advertising"]})),
+            &[],
+            0,
+        ),
+        (
+            rudder(json!({"deniedConsentIds": ["Email", "other"]})),
+            &[EMAIL],
+            0,
+        ),
+        (
+            rudder(json!({"allowedConsentIds": ["Email"], "deniedConsentIds": []})),
+            &[ADS],
+            0,
+        ),
+        (
+            rudder(json!({
+                "allowedConsentIds": ["Email", "Advertising"], "deniedConsentIds": ["Email"],
+                "resolutionStrategy": "or",
+            })),
+            &[EMAIL],
+            0,
+        ),
+        (
+            rudder(json!({"allowedConsentIds": ["email", "Advertising"]})),
+            &[EMAIL],
+            0,
+        ),
+        (
+            rudder(json!({"deniedConsentIds": "Email"})),
+            &[ADS, EMAIL],
+            1,
+        ),
+        (rudder(json!({"allowedConsentIds": [7]})), &[ADS, EMAIL], 1),
+        (
+            json!({
+                "consent": {"categoryPreferences": {"Email": true, "Advertising": false}},
+                "consentManagement": {"deniedConsentIds": ["Email"]},
+            }),
+            &[ADS, EMAIL],
+            0,
+        ),
+    ];
+    for (context, purposes, warnings) in cases {
+        for (key, user) in [(SERVER_KEY, "userId"), (BROWSER_KEY, "anonymousId")] {
+            let body = json!({user: "42", "event": "e", "context": context});
+            let told = room.call(key, Route::Track, body).await;
+            assert_eq!(told.len(), warnings, "{context}");
+            assert!(told.iter().all(|w| w.code == WarningCode::LimitWidened));
+            let found = room.of_kind(Kind::Behaviour).await;
+            assert_eq!(denied(found.last().unwrap()), purposes, "{context}");
+        }
+    }
+    // The ledger does not change.
+    assert!(room.of_kind(Kind::ConsentDecision).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_stamp_of_a_batch_narrows_its_pages_and_subscriptions_too() {
+    let room = Room::new();
+    let body = json!({
+        "context": {"consent": {"categoryPreferences": {"Email": true}}},
+        "batch": [
+            {"type": "page", "userId": "42", "name": "Tea"},
+            {"type": "screen", "userId": "42", "name": "Tea"},
+            {"type": "track", "userId": "42", "event": "Subscription Started",
+             "properties": {"subscription": "s1", "plan": "p"}},
+            {"type": "track", "userId": "42", "event": "e",
+             "context": {"consent": {"categoryPreferences": {"Email": true, "Advertising": true}}}},
+        ],
+    });
+    for outcome in room.events(SERVER_KEY, Route::Batch, body).await {
+        journalled(outcome);
+    }
+    let found = room.of_kind(Kind::Behaviour).await;
+    let denied: Vec<_> = found.iter().map(denied).collect();
+    let ads = || vec!["ad_sharing".to_owned()];
+    assert_eq!(denied, [ads(), ads(), ads(), vec![]]);
 }
