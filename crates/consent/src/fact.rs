@@ -85,7 +85,8 @@ pub enum FactKind {
         /// The purpose of the restriction; `None`: every restriction.
         purpose: Option<PurposeId>,
     },
-    /// The person's data was erased (art. 47). Nothing undoes it.
+    /// The person's data was erased (art. 47). Nothing undoes it. Written before the identifiers are
+    /// forgotten, so that what is sent again for a new subject is known by it (rule R2).
     Erased,
     /// The data was taken from a public source (art. 27).
     PublicSource {

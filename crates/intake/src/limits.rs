@@ -10,7 +10,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Events of one body.
     pub events: usize,
-    /// How many (source, message id) pairs are remembered to answer "duplicate" without work.
+    /// How many marks of (source, message id) are remembered to answer "duplicate" without work: one of a
+    /// tracking call, two of a grant.
     pub remembered: usize,
 }
 
