@@ -19,6 +19,7 @@ mod error;
 pub mod import;
 mod json;
 mod limits;
+pub mod metrics;
 mod outcome;
 mod planned;
 mod receive;

@@ -16,6 +16,7 @@ use crate::consent;
 use crate::error::Error;
 use crate::json::Sent;
 use crate::limits::Limits;
+use crate::metrics;
 use crate::outcome::{Code, Outcome, Rejected, Warning, WarningCode};
 use crate::planned::{Context, Reading};
 use crate::recent::{Mark, Recent};
@@ -336,6 +337,7 @@ impl Intake {
             tracing::debug!(records = count, "request journalled");
         }
         self.inner.recent.remember(prepared.marks);
+        metrics::answered(&prepared.outcomes);
         Ok(prepared.outcomes)
     }
 }
