@@ -34,7 +34,7 @@ pub use clock::Clock;
 pub use error::{Error, ErrorKind};
 pub use limits::Limits;
 pub use outcome::{Code, Outcome, Rejected, Warning, WarningCode};
-pub use receive::{CurrentRegistry, Intake};
+pub use receive::{CurrentRegistry, Intake, Unheard};
 pub use repeats::Known;
 pub use source::{Caller, Source};
 pub use tracking::Route;

@@ -421,7 +421,7 @@ pub(crate) fn refused(error: &assent_permit::Error) -> Error {
     }
 }
 
-async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
+pub(crate) async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
     let directory = engine.stores.profiles.clone();
     let read = tokio::task::spawn_blocking(move || Snapshot::latest(&directory)).await;
     match read {
