@@ -58,6 +58,19 @@ impl Node {
             true => None,
             false => Some(stores::vault(&config, &random)?),
         };
+        Self::over(config, journal, vault, random).await
+    }
+
+    /// Wires what the roles need over stores that are open.
+    ///
+    /// # Errors
+    /// As [`Node::open`].
+    async fn over(
+        config: Config,
+        journal: Arc<dyn Journal>,
+        vault: Option<Arc<dyn Vault>>,
+        random: Arc<dyn RandomSource>,
+    ) -> Result<Self, Failure> {
         let knowledge = knowledge(&config, &journal, vault.as_ref()).await?;
         let mut opened = Stores {
             journal: Arc::clone(&journal),
@@ -270,3 +283,6 @@ pub fn for_one_command(config: &Config, needs: Option<ProcessRole>) -> Config {
         ..config.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

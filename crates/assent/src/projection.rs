@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assent_event::topics;
+use assent_intake::Unheard;
 use assent_journal::{Checkpoint, Journal, Topic};
 use assent_programme::RegistryState;
 use assent_projection::{Definitions, Progress, Projector, Snapshot};
@@ -13,6 +14,7 @@ use assent_vault::Vault;
 use parking_lot::Mutex as Short;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::config::{Config, Profiles};
 use crate::failure::{Explained, Failure};
@@ -87,27 +89,24 @@ impl Projection {
     }
 
     /// Catches up, or folds everything anew.
+    ///
+    /// # Errors
+    /// As a problem of the owner's request.
     pub async fn project(&self, rebuild: bool) -> Result<Projected, Problem> {
-        self.knowledge
-            .catch_up()
-            .await
-            .map_err(|error| Problem::unavailable("barrier", error.to_string()))?;
-        let progress = if rebuild {
-            let mut projector = self.projector.lock().await;
-            projector
-                .adopt(definitions(&self.knowledge.registry()))
-                .map_err(|error| Problem::internal(&error))?;
-            projector.rebuild().await
-        } else {
-            self.catch_up().await
+        let progress = match rebuild {
+            true => self.fold(async |projector| projector.rebuild().await).await,
+            false => self.catch_up().await,
         };
         let progress = progress.map_err(|error| {
             tracing::error!(%error, "projection failed");
-            Problem::new(
-                axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-                "projection",
-                error.to_string(),
-            )
+            match error {
+                Stopped::Definitions(_) => Problem::unavailable("barrier", error.to_string()),
+                Stopped::Fold(_) => Problem::new(
+                    axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+                    "projection",
+                    error.to_string(),
+                ),
+            }
         })?;
         Ok(Projected {
             manifest: progress.number,
@@ -146,11 +145,25 @@ impl Projection {
     }
 
     /// Folds what the journal holds, with the definitions in force.
-    async fn catch_up(&self) -> Result<Progress, assent_projection::Error> {
-        let mut projector = self.projector.lock().await;
-        projector.adopt(definitions(&self.knowledge.registry()))?;
-        let outcome = projector.run_once().await;
-        *self.trouble.lock() = outcome.as_ref().err().map(ToString::to_string);
+    async fn catch_up(&self) -> Result<Progress, Stopped> {
+        self.fold(async |projector| projector.run_once().await)
+            .await
+    }
+
+    /// Works with the definitions in force, and remembers whether it went well.
+    async fn fold(
+        &self,
+        work: impl AsyncFnOnce(&mut Projector) -> Result<Progress, assent_projection::Error>,
+    ) -> Result<Progress, Stopped> {
+        let outcome = async {
+            self.knowledge.catch_up().await?;
+            let mut projector = self.projector.lock().await;
+            projector.adopt(definitions(&self.knowledge.registry()))?;
+            let span = tracing::info_span!("projection", otel.kind = "consumer");
+            Ok(work(&mut projector).instrument(span).await?)
+        };
+        let outcome = outcome.await;
+        *self.trouble.lock() = outcome.as_ref().err().map(Stopped::to_string);
         outcome
     }
 
@@ -171,6 +184,17 @@ impl Projection {
         }
         tokio::time::sleep(self.linger).await;
     }
+}
+
+/// Why a fold did not go well.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    /// It is not known which definitions are in force.
+    #[error("the definitions in force are not known: {0}")]
+    Definitions(#[from] Unheard),
+    /// The fold failed.
+    #[error(transparent)]
+    Fold(#[from] assent_projection::Error),
 }
 
 /// What `ends` holds beyond `reached`, by topic and partition.

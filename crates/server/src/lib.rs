@@ -34,7 +34,7 @@ pub use health::{NotReady, Readiness};
 pub use metrics::Metrics;
 pub use problem::{Fault, Problem};
 pub use roles::{ProcessRole, Roles};
-pub use routes::{local_router, router};
+pub use routes::{Route, local_router, router, table};
 
 /// What the routes stand on. A process has of it what its roles need.
 #[derive(Clone)]

@@ -63,6 +63,51 @@ impl Bounded for Owning {
 
 type Routes<S> = Vec<(&'static str, MethodRouter<S>)>;
 
+/// A route, as the table of routes tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The pattern of its path.
+    pub path: &'static str,
+    /// Whether it is offered on the owner's socket only.
+    pub owners: bool,
+    /// The role it needs; none when every process has it.
+    pub role: Option<ProcessRole>,
+}
+
+/// Every route there is.
+#[must_use]
+pub fn table() -> Vec<Route> {
+    let mut table = Vec::new();
+    let mut list = |paths: Vec<&'static str>, owners, role| {
+        let routes = paths.into_iter();
+        table.extend(routes.map(|path| Route { path, owners, role }));
+    };
+    list(paths(of_everybody()), false, None);
+    list(paths(of_intake()), false, Some(ProcessRole::Intake));
+    list(paths(of_query()), false, Some(ProcessRole::Query));
+    list(paths(for_the_owner()), true, None);
+    list(
+        paths(of_intake_for_the_owner()),
+        true,
+        Some(ProcessRole::Intake),
+    );
+    list(
+        paths(of_projector_for_the_owner()),
+        true,
+        Some(ProcessRole::Projector),
+    );
+    list(
+        paths(of_query_for_the_owner()),
+        true,
+        Some(ProcessRole::Query),
+    );
+    table
+}
+
+fn paths<S>(routes: Routes<S>) -> Vec<&'static str> {
+    routes.into_iter().map(|(path, _)| path).collect()
+}
+
 /// The routes of the port.
 pub fn router(services: Services) -> Router {
     Surface::new(services).shared().finish()
@@ -71,6 +116,14 @@ pub fn router(services: Services) -> Router {
 /// The routes of the local socket: those of the port and the owner's.
 pub fn local_router(services: Services) -> Router {
     Surface::new(services).shared().owners().finish()
+}
+
+fn of_everybody() -> Routes<Services> {
+    vec![
+        ("/healthz", get(health::alive)),
+        ("/readyz", get(health::ready)),
+        ("/metrics", get(render)),
+    ]
 }
 
 fn of_intake() -> Routes<Taking> {
@@ -140,22 +193,15 @@ impl Surface {
 
     fn shared(self) -> Self {
         let services = &self.services;
-        let health = Router::new()
-            .route("/healthz", get(health::alive))
-            .route("/readyz", get(health::ready))
-            .route("/metrics", get(render))
-            .with_state(services.clone());
         let taking = services.intake.clone().map(|intake| Taking {
             intake,
             body_limit: services.body_limit,
         });
         let asking = self.asking();
-        Self {
-            router: self.router.merge(health),
-            ..self
-        }
-        .with(ProcessRole::Intake, of_intake(), taking)
-        .with(ProcessRole::Query, of_query(), asking)
+        let services = services.clone();
+        self.always(of_everybody(), &services)
+            .with(ProcessRole::Intake, of_intake(), taking)
+            .with(ProcessRole::Query, of_query(), asking)
     }
 
     fn owners(self) -> Self {
@@ -169,20 +215,14 @@ impl Surface {
             if_role(ProcessRole::Intake),
             if_role(ProcessRole::Projector),
         );
-        let mut surface = self
+        self.always(for_the_owner(), &owning)
             .with(ProcessRole::Intake, of_intake_for_the_owner(), taking)
             .with(
                 ProcessRole::Projector,
                 of_projector_for_the_owner(),
                 projecting,
             )
-            .with(ProcessRole::Query, of_query_for_the_owner(), asking);
-        for (path, handler) in for_the_owner() {
-            surface.router = surface
-                .router
-                .route(path, handler.with_state(owning.clone()));
-        }
-        surface
+            .with(ProcessRole::Query, of_query_for_the_owner(), asking)
     }
 
     fn asking(&self) -> Option<Asking> {
@@ -190,6 +230,14 @@ impl Surface {
             engine,
             body_limit: self.services.body_limit,
         })
+    }
+
+    /// Routes that every process has.
+    fn always<S: Clone + Send + Sync + 'static>(mut self, routes: Routes<S>, state: &S) -> Self {
+        for (path, handler) in routes {
+            self.router = self.router.route(path, handler.with_state(state.clone()));
+        }
+        self
     }
 
     /// The routes of a role; without what they stand on, they tell that the role is not this process's.

@@ -34,6 +34,18 @@ pub fn assent_ok(data_dir: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
+/// `assent ARGS` in this folder, with nothing of the environment but these variables.
+pub fn assent_bare(folder: &Path, environment: &[(&str, &str)], args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_assent"))
+        .current_dir(folder)
+        .env_clear()
+        .env("COLUMNS", "100")
+        .envs(environment.iter().copied())
+        .args(args)
+        .output()
+        .expect("the binary starts")
+}
+
 fn command(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assent"));
     command
@@ -83,6 +95,16 @@ impl Server {
         let pid = self.child.id().to_string();
         let killed = Command::new("kill").args(["-KILL", &pid]).status();
         assert!(killed.is_ok_and(|status| status.success()));
+    }
+
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end of a server that was told to stop. Returns whether it ended well.
+    pub fn ended(mut self) -> bool {
+        self.child.wait().expect("reaped").success()
     }
 
     /// SIGTERM, and wait: the graceful stop. Returns whether it ended well.
