@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use assent_consent::{Namespace, SubjectId};
 use assent_event::Identifier;
@@ -21,6 +22,11 @@ use crate::knowledge::{Alone, AmongOthers, Knowledge};
 use crate::projection::Projection;
 use crate::readiness::Ready;
 use crate::stores;
+
+/// How often the journal may fail to answer while the permit index is loaded, and the pause before it is asked again: a
+/// topic just created has no leader for a moment.
+const STANDSTILLS: u32 = 20;
+const BETWEEN: Duration = Duration::from_millis(250);
 
 /// What the wiring is made of. Shared by the routes, the projector's task and the owner's commands.
 pub struct Stores {
@@ -208,7 +214,7 @@ async fn knowledge(
         Some(vault) if config.roles.has(ProcessRole::Query) => {
             let permit = Permit::start(Arc::clone(journal), Arc::clone(vault), permits)
                 .explained("permit index")?;
-            permit.barrier().await.explained("permit index")?;
+            loaded(&permit).await?;
             Ok(Knowledge::Indexed(Arc::new(permit)))
         }
         Some(_) | None => {
@@ -222,6 +228,25 @@ async fn knowledge(
                 .explained("definitions")?;
             Ok(Knowledge::Followed(follower))
         }
+    }
+}
+
+/// Waits until the permit index holds what the journal holds: as long as it takes, while it moves on. A barrier's own
+/// patience is for readers, of an index that was there before.
+async fn loaded(permit: &Permit) -> Result<(), Failure> {
+    let mut standing_still = 0;
+    loop {
+        let before = permit.applied();
+        let Err(error) = permit.barrier().await else {
+            return Ok(());
+        };
+        let moved_on = permit.applied() != before;
+        standing_still = if moved_on { 0 } else { standing_still + 1 };
+        if error.kind() != assent_permit::ErrorKind::Unavailable || standing_still > STANDSTILLS {
+            return Err(error).explained("permit index");
+        }
+        tracing::info!(applied = %permit.applied(), "the permit index is being loaded");
+        tokio::time::sleep(BETWEEN).await;
     }
 }
 
