@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assent_consent::Timestamp;
-use assent_intake::{Caller, CurrentRegistry, Error, ErrorKind, Route, Unheard};
+use assent_intake::{Caller, CurrentRegistry, Error, ErrorKind, Intake, Outcome, Route, Unheard};
 use assent_programme::RegistryState;
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -41,63 +41,79 @@ impl CurrentRegistry for Others {
     }
 }
 
-fn withdrawal() -> serde_json::Value {
-    json!({ "subject": { "customer_no": "1" }, "purpose": "all", "state": "withdrawn" })
+/// The ways in.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Consents,
+    Bytes,
+    Events,
+}
+
+const WAYS: [Way; 3] = [Way::Consents, Way::Bytes, Way::Events];
+
+impl Way {
+    async fn take(self, intake: &Intake) -> Result<Vec<Outcome>, Error> {
+        let caller = Caller::with_key(SERVER_KEY);
+        let withdrawal =
+            json!({ "subject": { "customer_no": "1" }, "purpose": "all", "state": "withdrawn" });
+        let call = json!({ "userId": "1", "event": "Seen" });
+        match self {
+            Self::Consents => intake.consents(&caller, withdrawal).await,
+            Self::Bytes => {
+                let body = withdrawal.to_string();
+                intake.consents_bytes(&caller, body.as_bytes()).await
+            }
+            Self::Events => {
+                let body = call.to_string().into_bytes();
+                intake.events(&caller, Route::Track, body).await
+            }
+        }
+    }
 }
 
 #[tokio::test]
 async fn what_is_received_here_is_received_after_what_another_process_received() {
-    let room = Room::new();
-    let others = Others::with(&room.registry);
-    let intake = room.intake_among(Arc::clone(&others) as Arc<dyn CurrentRegistry>);
-    // A process whose clock is ten seconds fast took a grant in.
-    let fast = at(NOW).plus_micros(10_000_000);
-    *others.latest.lock() = Some(fast);
-    let caller = Caller::with_key(SERVER_KEY);
-    intake.consents(&caller, withdrawal()).await.unwrap();
-    let bytes = withdrawal().to_string();
-    intake
-        .consents_bytes(&caller, bytes.as_bytes())
-        .await
-        .unwrap();
-    let call = json!({ "userId": "1", "event": "Seen" }).to_string();
-    intake
-        .events(&caller, Route::Track, call.into_bytes())
-        .await
-        .unwrap();
-    let found = room.journal().await;
-    assert!(found.len() >= 3);
-    for event in found {
-        let received = event.envelope.times.received_at;
-        assert!(received > fast, "received at {received}");
+    for way in WAYS {
+        let room = Room::new();
+        let others = Others::with(&room.registry);
+        let intake = room.intake_among(Arc::clone(&others) as Arc<dyn CurrentRegistry>);
+        // A process whose clock is ten seconds fast took a grant in.
+        let fast = at(NOW).plus_micros(10_000_000);
+        *others.latest.lock() = Some(fast);
+        way.take(&intake).await.unwrap();
+        let found = room.journal().await;
+        assert!(!found.is_empty());
+        for event in found {
+            let received = event.envelope.times.received_at;
+            assert!(received > fast, "{way:?}: received at {received}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_key_taken_away_through_another_process_opens_nothing() {
-    let room = Room::new();
-    let others = Others::with(&room.registry);
-    let intake = room.intake_among(Arc::clone(&others) as Arc<dyn CurrentRegistry>);
-    let caller = Caller::with_key(SERVER_KEY);
-    intake.consents(&caller, withdrawal()).await.unwrap();
-    *others.applied.lock() = Arc::new(RegistryState::new());
-    let refused = intake.consents(&caller, withdrawal()).await.unwrap_err();
-    assert!(matches!(refused, Error::UnknownKey), "{refused}");
-    let call = json!({ "userId": "1", "event": "Seen" }).to_string();
-    let refused = intake
-        .events(&caller, Route::Track, call.into_bytes())
-        .await;
-    assert!(matches!(refused, Err(Error::UnknownKey)), "{refused:?}");
+    for way in WAYS {
+        let room = Room::new();
+        let others = Others::with(&room.registry);
+        let intake = room.intake_among(Arc::clone(&others) as Arc<dyn CurrentRegistry>);
+        *others.applied.lock() = Arc::new(RegistryState::new());
+        let refused = way.take(&intake).await;
+        assert!(
+            matches!(refused, Err(Error::UnknownKey)),
+            "{way:?}: {refused:?}"
+        );
+    }
 }
 
 #[tokio::test]
 async fn without_word_of_the_others_nothing_is_taken() {
-    let room = Room::new();
-    let others = Others::with(&room.registry);
-    let intake = room.intake_among(Arc::clone(&others) as Arc<dyn CurrentRegistry>);
-    *others.latest.lock() = None;
-    let caller = Caller::with_key(SERVER_KEY);
-    let refused = intake.consents(&caller, withdrawal()).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Unavailable);
-    assert_eq!(room.journal().await.len(), 0);
+    for way in WAYS {
+        let room = Room::new();
+        let others = Others::with(&room.registry);
+        let intake = room.intake_among(Arc::clone(&others) as Arc<dyn CurrentRegistry>);
+        *others.latest.lock() = None;
+        let refused = way.take(&intake).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable, "{way:?}");
+        assert_eq!(room.journal().await.len(), 0);
+    }
 }
