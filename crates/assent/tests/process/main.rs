@@ -6,3 +6,4 @@ mod importing;
 mod kill;
 mod operations;
 mod running;
+mod traces;

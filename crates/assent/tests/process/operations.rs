@@ -1,10 +1,7 @@
-//! Settings shown, help, numbers, traces, stopping, doctor: what operators see of a process.
+//! Settings shown, help, numbers, stopping, doctor: what operators see of a process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -243,125 +240,6 @@ fn numbers_have_known_names_and_few_labels_whatever_is_sent() {
         last.contains("assent_intake_events_total{outcome=\"journalled\""),
         "the control: {last}"
     );
-}
-
-/// Takes what is posted to it, and answers that all is well.
-struct Collector {
-    port: u16,
-    taken: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Collector {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let held = Arc::clone(&taken);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
-                stream
-                    .set_read_timeout(Some(Duration::from_millis(300)))
-                    .unwrap();
-                let mut request = Vec::new();
-                let mut part = [0; 65_536];
-                // The client waits for an answer, so a pause is the end of its request.
-                while let Ok(read @ 1..) = stream.read(&mut part) {
-                    request.extend_from_slice(&part[..read]);
-                }
-                held.lock().unwrap().extend(request);
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-            }
-        });
-        Self { port, taken }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.taken.lock().unwrap()).into_owned()
-    }
-}
-
-#[test]
-fn traces_join_requests_with_folds_and_hold_nothing_personal() {
-    let data = tempfile::tempdir().unwrap();
-    assent_ok(data.path(), &["apply", "pipelines"]);
-    let token = assent_ok(
-        data.path(),
-        &[
-            "principal",
-            "add",
-            "planted-principal",
-            "--purpose",
-            "email_marketing",
-        ],
-    );
-    let collector = Collector::start();
-    let endpoint = format!("http://127.0.0.1:{}/v1/traces", collector.port);
-    let server = Server::start(
-        data.path(),
-        &[
-            ("ASSENT_TELEMETRY__TRACES_ENDPOINT", &endpoint),
-            ("ASSENT_LOG", "debug"),
-        ],
-    );
-    for event in 0..5 {
-        assert_eq!(
-            server
-                .post("/v1/track", "demo-server-key", &track(event))
-                .unwrap()
-                .status,
-            200
-        );
-    }
-    let mut traits = json!({ "userId": "planted-customer-1", "traits": { "email": "planted@example.com", "city": "planted-city" } });
-    traits["messageId"] = "m".into();
-    assert_eq!(
-        server
-            .post("/v1/identify", "demo-server-key", &traits)
-            .unwrap()
-            .status,
-        200
-    );
-    server
-        .post("/v1/track", "demo-server-key", &json!("planted-nonsense"))
-        .unwrap();
-    let decision = json!({ "subject": { "customer_no": "planted-customer-2" }, "purpose": "email_marketing", "state": "withdrawn" });
-    assert_eq!(
-        server
-            .post("/v1/consents", "demo-server-key", &decision)
-            .unwrap()
-            .status,
-        200
-    );
-    let authorization = format!("Bearer {}", token.trim());
-    for sql in [
-        "SELECT city FROM members WHERE city = 'planted-city'",
-        "SELECT planted FROM members",
-    ] {
-        let body = json!({ "sql": sql, "purpose": "email_marketing" });
-        server
-            .request(
-                "POST",
-                "/v1/query",
-                &[("authorization", &authorization)],
-                body.to_string().as_bytes(),
-            )
-            .unwrap();
-    }
-    assent_ok(data.path(), &["project"]);
-    assert!(server.stop());
-    let told = collector.text();
-    for span in [
-        "http request",
-        "journal append",
-        "projection",
-        "/v1/track",
-        "/v1/query",
-    ] {
-        assert!(told.contains(span), "no {span} among {} bytes", told.len());
-    }
-    assert!(!told.contains("planted"), "something personal is in a span");
-    assert!(!told.contains(token.trim()));
 }
 
 #[test]
