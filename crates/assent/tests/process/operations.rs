@@ -300,6 +300,19 @@ fn stopping_says_so_first_and_loses_nothing_that_was_acknowledged() {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
+        // A request that is under way when the process stops accepting, and ends after that.
+        scope.spawn(|| {
+            let body = track(next.fetch_add(1, Ordering::SeqCst)).to_string();
+            let (first, rest) = body.split_at(body.len() / 2);
+            let mut slow =
+                server.begin("/v1/track", "demo-server-key", body.len(), first.as_bytes());
+            std::thread::sleep(Duration::from_millis(600 + 1_000 + 700));
+            let response = slow
+                .finish(rest.as_bytes())
+                .expect("what was accepted is finished");
+            assert_eq!(response.status, 200);
+            acknowledged.fetch_add(1, Ordering::SeqCst);
+        });
         std::thread::sleep(Duration::from_millis(600));
         let signalled = std::process::Command::new("kill")
             .args(["-TERM", &pid.to_string()])
