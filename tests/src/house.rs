@@ -22,8 +22,8 @@ use assent_segment::{
     Asked, Engine, Error, ExportFormat, LawfulSession, Limits, QueryResult, SqlCheck, Stores,
 };
 use assent_server::{
-    Changes, Control, ImportProgress, ImportRequest, NewPrincipal, Problem, Projected, Readiness,
-    Services,
+    Changes, Control, Examined, ImportProgress, ImportRequest, NewPrincipal, NotReady,
+    PrincipalListed, Problem, Projected, Readiness, Services,
 };
 use assent_vault::{Draft, EmbeddedVault, MasterKey, RandomSource, Sealer, SharedRng, Vault};
 use axum::Router;
@@ -443,10 +443,12 @@ impl House {
     pub fn router(&self) -> Router {
         assent_server::router(Services {
             body_limit: self.intake.limits().body_bytes,
-            intake: Arc::clone(&self.intake),
-            engine: Arc::clone(&self.engine),
+            intake: Some(Arc::clone(&self.intake)),
+            engine: Some(Arc::clone(&self.engine)),
+            projects: false,
             control: Arc::new(NoOwner),
             readiness: Arc::new(NoOwner),
+            metrics: None,
         })
     }
 }
@@ -560,12 +562,20 @@ impl Control for NoOwner {
     async fn revoke_principal(&self, _name: &str) -> Result<(), Problem> {
         Err(nobody())
     }
+
+    async fn principals(&self) -> Result<Vec<PrincipalListed>, Problem> {
+        Err(nobody())
+    }
+
+    async fn examine(&self) -> Examined {
+        Examined::default()
+    }
 }
 
 #[async_trait::async_trait]
 impl Readiness for NoOwner {
-    async fn check(&self) -> Result<(), String> {
-        Ok(())
+    async fn check(&self) -> Vec<NotReady> {
+        Vec::new()
     }
 }
 

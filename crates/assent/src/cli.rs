@@ -11,9 +11,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "assent", version, max_term_width = 100)]
 pub struct Cli {
-    /// Where the journal, the vault, the profiles and the socket of the running server lie [default: assent-data; for
-    /// `demo`: assent-demo].
-    #[arg(long, global = true, env = "ASSENT_DATA_DIR")]
+    /// The configuration file; `assent config default` prints one. Without it the defaults hold.
+    #[arg(long, global = true, env = "ASSENT_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Where the embedded stores and the socket of the running server lie: the setting data_dir, also ASSENT_DATA_DIR
+    /// [default: assent-data; for `demo`: assent-demo].
+    #[arg(long, global = true)]
     pub data_dir: Option<PathBuf>,
 
     /// A principal's token (default: the file `token` in the data directory, which `demo` writes).
@@ -28,7 +32,7 @@ pub struct Cli {
 pub enum Command {
     /// Show the whole idea at work: a sample programme, generated members, a segment, a withdrawal.
     Demo(Demo),
-    /// Run all roles in one process: intake, projection, queries.
+    /// Run the roles that the configuration names: intake, projector, query; all by default.
     Serve(Serve),
     /// Show what `apply` would change in the programme.
     Plan(Definitions),
@@ -50,6 +54,13 @@ pub enum Command {
     Principal(Principal),
     /// Make a write key for a source, with the line for `sources.yaml`.
     WriteKey,
+    /// What the settings are and who said so.
+    #[command(subcommand)]
+    Config(Config),
+    /// Check the journal's topics; create those that are missing.
+    Topics(Topics),
+    /// Check configuration, stores and lag; each line says what to do.
+    Doctor(Doctor),
 }
 
 #[derive(Debug, Args)]
@@ -57,9 +68,9 @@ pub struct Demo {
     /// How many members to generate.
     #[arg(long, default_value_t = 10_000)]
     pub members: u32,
-    /// The port on 127.0.0.1 to serve on.
-    #[arg(long, default_value_t = 7878)]
-    pub port: u16,
+    /// The port on 127.0.0.1 to serve on: the setting server.port.
+    #[arg(long)]
+    pub port: Option<u16>,
     /// Seed of the generated members: the same seed gives the same members.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -73,9 +84,38 @@ pub struct Demo {
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// The port on 127.0.0.1 to serve on (loopback only until TLS is configured).
-    #[arg(long, default_value_t = 7878)]
-    pub port: u16,
+    /// The port on 127.0.0.1 to serve on (loopback only until TLS is configured): the setting server.port.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// What this process does, separated by commas or repeated: intake, projector, query, or all.
+    #[arg(long, value_delimiter = ',')]
+    pub roles: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Print every setting with its value and who said it; secrets are redacted.
+    Show {
+        /// How it is printed.
+        #[arg(long, value_enum, default_value_t = ConfigFormat::Table)]
+        format: ConfigFormat,
+    },
+    /// Print a file with every setting at its default, explained.
+    Default,
+}
+
+#[derive(Debug, Args)]
+pub struct Topics {
+    /// Create the topics that are missing.
+    #[arg(long)]
+    pub create: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// How findings are printed.
+    #[arg(long, value_enum, default_value_t = FindingFormat::Table)]
+    pub format: FindingFormat,
 }
 
 #[derive(Debug, Args)]
@@ -177,12 +217,15 @@ pub struct Explain {
     #[command(flatten)]
     pub use_: UseArgs,
     /// One member: the decisions and notices that made the verdict (officers).
-    #[arg(long, conflicts_with = "sql")]
+    #[arg(long, conflicts_with_all = ["sql", "identifier"])]
     pub member: Option<String>,
+    /// The same by what you know the person by, such as customer_no=1042 (officers).
+    #[arg(long, value_name = "NAMESPACE=VALUE", conflicts_with = "sql")]
+    pub identifier: Option<String>,
     /// One query: base, permitted, rows (officers).
     #[arg(long)]
     pub sql: Option<String>,
-    /// The legal-duty purpose an officer looks under (needed with --member and --sql).
+    /// The legal-duty purpose an officer looks under (needed with --member and --identifier).
     #[arg(long)]
     pub under: Option<String>,
     /// How the answer is printed.
@@ -229,6 +272,19 @@ pub enum Format {
     Ndjson,
     Csv,
     Parquet,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ConfigFormat {
+    Table,
+    Json,
+    Toml,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FindingFormat {
+    Table,
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,24 +1,30 @@
 //! One file a command: arguments → one request → printed answer.
 
+pub mod config;
 pub mod definitions;
+pub mod doctor;
 pub mod explain;
 pub mod import;
 pub mod principal;
 pub mod project;
 pub mod query;
 pub mod segment;
+pub mod topics;
 pub mod write_key;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use assent_server::ProcessRole;
+
 use crate::cli::Format;
+use crate::config::Config;
 use crate::connection::{Answer, Connection};
 use crate::failure::{Explained, Failure};
 
 /// Where a command works, and as whom.
 pub struct At {
-    pub data_dir: PathBuf,
+    pub config: Config,
     pub token: Option<String>,
 }
 
@@ -26,18 +32,21 @@ impl At {
     /// As [`At::connected`], making the stores where there are none yet.
     pub async fn founding<T>(
         self,
+        needs: Option<ProcessRole>,
         work: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let connection = Connection::open(&self.data_dir, self.token, true).await?;
+        let connection = Connection::open(&self.config, self.token, needs, true).await?;
         run(connection, work).await
     }
 
-    /// Opens the way to the stores, runs `work` over it, and closes it whatever came out.
+    /// Opens the way to the stores, runs `work` over it, and closes it whatever came out. `needs` is the role that the
+    /// command asks something of.
     pub async fn connected<T>(
         self,
+        needs: Option<ProcessRole>,
         work: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let connection = Connection::open(&self.data_dir, self.token, false).await?;
+        let connection = Connection::open(&self.config, self.token, needs, false).await?;
         run(connection, work).await
     }
 }

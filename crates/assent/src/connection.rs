@@ -1,8 +1,9 @@
-//! The command line is a client: of the server that runs on this data directory, found through its socket, or, when
-//! none runs, of the same router over stores it opens itself. Either way a command is one request.
+//! The command line is a client: of the server that runs here, found through its socket, or, when none runs, of the
+//! same router over stores it opens itself. Either way a command is one request.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use assent_server::ProcessRole;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header};
@@ -12,11 +13,10 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tower::ServiceExt;
 
+use crate::config::{Config, JournalKind};
 use crate::failure::{Explained, Failure};
-use crate::node::Node;
+use crate::node::{self, Node};
 
-/// The socket's name in the data directory.
-pub const SOCKET: &str = "assent.sock";
 /// Where `demo` leaves a token for the commands it suggests.
 pub const TOKEN_FILE: &str = "token";
 
@@ -44,13 +44,23 @@ impl Answer {
 }
 
 impl Connection {
-    /// Asks the running server if there is one, else opens the stores, which must be there already unless `founds`.
+    /// Asks the running server if there is one. Else opens the stores: embedded ones, which must be there already unless
+    /// the command `founds` them; of a shared journal what the command `needs`, as one more process.
+    ///
+    /// # Errors
+    /// There is nothing to open, or it cannot be opened.
     pub async fn open(
-        data_dir: &Path,
+        config: &Config,
         token: Option<String>,
+        needs: Option<ProcessRole>,
         founds: bool,
     ) -> Result<Self, Failure> {
-        if !founds && !data_dir.is_dir() {
+        let embedded = match &config.journal {
+            JournalKind::Embedded => true,
+            JournalKind::Kafka(_) => false,
+        };
+        let data_dir = &config.data_dir;
+        if embedded && !founds && !data_dir.is_dir() {
             return Err(Failure::usage(format!(
                 "{}: no data here; `assent apply DIR` begins one, --data-dir names another",
                 data_dir.display()
@@ -61,16 +71,18 @@ impl Connection {
                 .ok()
                 .map(|text| text.trim().to_owned())
         });
-        let socket = data_dir.join(SOCKET);
+        let socket = config.server.socket.clone();
         let way = if UnixStream::connect(&socket).await.is_ok() {
             Way::Running(socket)
         } else {
-            let node = Box::new(Node::open(data_dir).await?);
-            // No server keeps the profiles up to date, so whoever asks next does.
-            if let Err(problem) = node.stores().project(false).await {
+            let node = Box::new(Node::open(node::for_one_command(config, needs)).await?);
+            // No server keeps embedded profiles up to date, so whoever asks next does.
+            if let (true, Some(projection)) = (embedded, &node.stores().projection)
+                && let Err(problem) = projection.project(false).await
+            {
                 eprintln!("assent: the profiles may lag: {}", problem.detail);
             }
-            let router = assent_server::local_router(node.services());
+            let router = assent_server::local_router(node.services(None));
             Way::Own { router, node }
         };
         Ok(Self { way, token })
@@ -135,7 +147,8 @@ impl Connection {
             Way::Running(_) => Ok(()),
             Way::Own { router, node } => {
                 drop(router);
-                node.close().await
+                drop(node);
+                Ok(())
             }
         }
     }

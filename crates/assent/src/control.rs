@@ -7,17 +7,21 @@ use assent_consent::PurposeId;
 use assent_programme::{Action, Fault, Plan, Principal, RegistryState, Role};
 use assent_segment::SqlCheck;
 use assent_server::{
-    Changes, Control, ImportProgress, ImportRequest, NewPrincipal, Problem, Projected,
+    Changes, Control, Examined, ImportProgress, ImportRequest, NewPrincipal, PrincipalListed,
+    Problem, ProcessRole, Projected,
 };
 use axum::http::StatusCode;
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::config::Config;
+use crate::examine;
 use crate::node::Stores;
 
 /// The stores, as their owner may change them.
 pub struct Owner {
     pub stores: Arc<Stores>,
+    pub config: Config,
 }
 
 #[async_trait::async_trait]
@@ -42,7 +46,14 @@ impl Control for Owner {
     }
 
     async fn project(&self, rebuild: bool) -> Result<Projected, Problem> {
-        self.stores.project(rebuild).await
+        match &self.stores.projection {
+            Some(projection) => projection.project(rebuild).await,
+            // The router offers this to projectors only.
+            None => Err(Problem::internal(&format_args!(
+                "{} without the role",
+                ProcessRole::Projector
+            ))),
+        }
     }
 
     async fn add_principal(&self, request: NewPrincipal) -> Result<String, Problem> {
@@ -75,17 +86,36 @@ impl Control for Owner {
             assent_programme::principal_revoked(&*self.registry().await?, name).map_err(faults)?;
         self.journalled(&plan).await
     }
+
+    async fn principals(&self) -> Result<Vec<PrincipalListed>, Problem> {
+        let registry = self.registry().await?;
+        Ok(registry
+            .principals()
+            .map(|principal| PrincipalListed {
+                name: principal.name.clone(),
+                role: principal.role.as_str(),
+                purposes: principal.purposes.iter().map(ToString::to_string).collect(),
+                revoked: principal.revoked,
+            })
+            .collect())
+    }
+
+    async fn examine(&self) -> Examined {
+        Examined {
+            findings: examine::stores(&self.config, &self.stores).await,
+        }
+    }
 }
 
 impl Owner {
     /// The definitions in force, with everything acknowledged so far (I2).
     async fn registry(&self) -> Result<Arc<RegistryState>, Problem> {
-        self.stores
-            .permit
-            .barrier()
+        let knowledge = &self.stores.knowledge;
+        knowledge
+            .catch_up()
             .await
             .map_err(|error| Problem::unavailable("barrier", error.to_string()))?;
-        Ok(self.stores.permit.registry())
+        Ok(knowledge.registry())
     }
 
     /// Loads and validates the folder whole, its SQL included, against the definitions in force.

@@ -13,13 +13,16 @@ use assent_consent::Timestamp;
 use assent_intake::{Caller, Outcome, Route};
 use assent_programme::Principal;
 use assent_segment::{Asked, LawfulSession, SegmentRun};
-use assent_server::{Control, NewPrincipal};
+use assent_server::{Control, NewPrincipal, Roles};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
 use crate::cli::Demo;
 use crate::clock;
+use crate::config::{Config, JournalKind};
 use crate::connection::TOKEN_FILE;
 use crate::failure::{Explained, Failure};
+use crate::metrics;
 use crate::node::Node;
 use crate::serving::{Serving, stop_signal};
 
@@ -35,20 +38,32 @@ const MARKER: &str = "made-by-assent-demo";
 const BATCH: usize = 1_000;
 
 /// Runs the show; then serves until stopped, unless `--once`.
-pub async fn run(data_dir: PathBuf, demo: Demo) -> Result<(), Failure> {
+pub async fn run(config: Config, demo: Demo) -> Result<(), Failure> {
+    let JournalKind::Embedded = config.journal else {
+        return Err(Failure::usage(
+            "the demo runs on embedded stores of its own; leave --config and ASSENT_JOURNAL__KIND away",
+        ));
+    };
     if !demo.programme.is_dir() {
         return Err(Failure::usage(format!(
             "{}: no such folder; run the demo in the repository, or name the sample programme with --programme",
             demo.programme.display()
         )));
     }
-    start_afresh(&data_dir)?;
+    let data_dir = config.data_dir.clone();
+    start_afresh(&data_dir, &config.server.socket)?;
     if !demo.once {
         // The work comes first and takes a while: better to hear now that the port is taken.
-        Serving::probe(demo.port).await?;
+        Serving::probe(config.server.port).await?;
     }
-    let node = Node::open(&data_dir).await?;
+    let recorder = match demo.once {
+        true => None,
+        false => metrics::record(&config)?,
+    };
+    let roles = Roles::all();
+    let node = Node::open(Config { roles, ..config }).await?;
     let show = Show {
+        recorder,
         now: clock::now(),
         node,
         data_dir,
@@ -61,13 +76,13 @@ pub async fn run(data_dir: PathBuf, demo: Demo) -> Result<(), Failure> {
     show.base(&analyst).await?;
     show.withdrawal(&analyst).await?;
     if show.demo.once {
-        return show.node.close().await;
+        return Ok(());
     }
     show.serve().await
 }
 
 /// Removes what an earlier demo left; refuses a folder that no demo made.
-fn start_afresh(dir: &Path) -> Result<(), Failure> {
+fn start_afresh(dir: &Path, socket: &Path) -> Result<(), Failure> {
     let empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
     if !empty {
         if !dir.join(MARKER).exists() {
@@ -76,7 +91,7 @@ fn start_afresh(dir: &Path) -> Result<(), Failure> {
                 dir.display()
             )));
         }
-        if std::os::unix::net::UnixStream::connect(dir.join(crate::connection::SOCKET)).is_ok() {
+        if std::os::unix::net::UnixStream::connect(socket).is_ok() {
             return Err(Failure::usage(format!(
                 "a server is running on {}; stop it first, or choose another --data-dir",
                 dir.display()
@@ -84,11 +99,12 @@ fn start_afresh(dir: &Path) -> Result<(), Failure> {
         }
         std::fs::remove_dir_all(dir).explained(dir.display())?;
     }
-    crate::node::make_private(dir)?;
+    crate::stores::make_private(dir)?;
     std::fs::write(dir.join(MARKER), "").explained(dir.display())
 }
 
 struct Show {
+    recorder: Option<PrometheusHandle>,
     now: Timestamp,
     node: Node,
     data_dir: PathBuf,
@@ -139,7 +155,7 @@ impl Show {
             "officer.token",
         )
         .await?;
-        let registry = self.node.stores().permit.registry();
+        let registry = self.node.stores().knowledge.registry();
         registry
             .principal("analyst")
             .cloned()
@@ -163,13 +179,13 @@ impl Show {
             })
             .await
             .map_err(problem)?;
-        crate::node::write_private(&self.data_dir.join(file), &token)
+        crate::stores::write_private(&self.data_dir.join(file), &token)
     }
 
     /// Generates the members and sends what a shop's back end would send.
     async fn take_in(&self) -> Result<(), Failure> {
         let started = Instant::now();
-        let intake = &self.node.stores().intake;
+        let intake = self.node.intake()?;
         let caller = Caller::source(intake.source(SOURCE).explained("source")?);
         let mut sent = Sent::default();
         let (mut calls, mut decisions) = (Vec::new(), Vec::new());
@@ -207,7 +223,12 @@ impl Show {
 
     async fn project(&self) -> Result<(), Failure> {
         let started = Instant::now();
-        let projected = self.node.stores().project(false).await.map_err(problem)?;
+        let projected = self
+            .node
+            .projection()?
+            .project(false)
+            .await
+            .map_err(problem)?;
         heading("Projected");
         println!(
             "  {} events folded into profiles, manifest {}, in {:.1} s",
@@ -224,7 +245,7 @@ impl Show {
             channel: Some(CHANNEL.to_owned()),
             recipient: None,
         };
-        let session = LawfulSession::open(self.node.engine(), analyst, &asked, None)
+        let session = LawfulSession::open(self.node.engine()?, analyst, &asked, None)
             .await
             .explained("session")?;
         let counts = session.base_counts().await.explained("explain")?;
@@ -249,7 +270,7 @@ impl Show {
             println!("  nobody is in it; try more --members");
             return Ok(());
         };
-        let intake = &self.node.stores().intake;
+        let intake = self.node.intake()?;
         let caller = Caller::source(intake.source(SOURCE).explained("source")?);
         let withdrawal = json!({
             "subject": { "customer_no": customer }, "purpose": PURPOSE, "state": "withdrawn",
@@ -281,7 +302,7 @@ impl Show {
     }
 
     async fn segment(&self, analyst: &Principal) -> Result<SegmentRun, Failure> {
-        LawfulSession::for_segment(self.node.engine(), analyst, SEGMENT, None)
+        LawfulSession::for_segment(self.node.engine()?, analyst, SEGMENT, None)
             .await
             .explained("session")?
             .run_segment(SEGMENT)
@@ -304,7 +325,7 @@ impl Show {
     }
 
     async fn serve(self) -> Result<(), Failure> {
-        let serving = Serving::start(self.node, self.demo.port).await?;
+        let serving = Serving::start(self.node, self.recorder).await?;
         let command = format!("{} --data-dir {}", invoked_as(), self.data_dir.display());
         heading(&format!("Serving on http://{}", serving.address));
         println!("  In another terminal, as the analyst of this demo:\n");

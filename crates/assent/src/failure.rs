@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::config::Fault;
+
 /// The exit statuses of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -46,6 +48,14 @@ impl Failure {
             exit,
             message: message.into(),
         }
+    }
+}
+
+/// Settings that are wrong: every fault with its place.
+impl From<Vec<Fault>> for Failure {
+    fn from(faults: Vec<Fault>) -> Self {
+        let lines: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
+        Self::usage(format!("the configuration is wrong\n{}", lines.join("\n")))
     }
 }
 

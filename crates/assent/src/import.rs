@@ -34,10 +34,11 @@ async fn import(
     progress: &mpsc::UnboundedSender<ImportProgress>,
     told: &mut ImportProgress,
 ) -> Result<(), Failure> {
+    let intake = stores.intake()?;
     let yaml = std::fs::read_to_string(&request.mapping).explained(request.mapping.display())?;
     let mapping = Mapping::parse(&yaml)
         .map_err(|error| stopped(&request.mapping, &ImportError::Mapping(error)))?;
-    import::check(&stores.intake, &mapping, &request.file)
+    import::check(intake, &mapping, &request.file)
         .map_err(|error| stopped(&request.mapping, &error))?;
     let files = Files {
         input: request.file.clone(),
@@ -54,17 +55,19 @@ async fn import(
         tell(told, reached);
         let _ = progress.send(told.clone());
     };
-    let done = import::run(&stores.intake, &mapping, &files, &mut report)
+    let done = import::run(intake, &mapping, &files, &mut report)
         .await
         .map_err(|error| stopped(&request.mapping, &error))?;
     tell(told, &done);
     told.finished_before = !told.resumable && done.rows > 0;
     // Everything is in; what may fail now is no part of the import.
     told.resumable = false;
-    stores
-        .project(false)
-        .await
-        .map_err(|problem| Failure::failed(problem.detail))?;
+    if let Some(projection) = &stores.projection {
+        projection
+            .project(false)
+            .await
+            .map_err(|problem| Failure::failed(problem.detail))?;
+    }
     Ok(())
 }
 

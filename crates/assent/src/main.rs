@@ -3,30 +3,37 @@
 mod cli;
 mod clock;
 mod commands;
+mod config;
 mod connection;
 mod control;
 mod demo;
+mod examine;
 mod failure;
+mod follower;
 mod import;
+mod knowledge;
+mod metrics;
 mod node;
+mod observed;
+mod projection;
+mod readiness;
 mod serving;
+mod stores;
+mod telemetry;
+mod tracing_context;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
+use crate::commands::At;
+use crate::config::{Config, RawConfig, Sources};
 use crate::failure::Failure;
+use crate::telemetry::Telemetry;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_env("ASSENT_LOG").unwrap_or_else(|_| EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -47,16 +54,32 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    let at = commands::At {
-        data_dir: cli.data_dir.unwrap_or_else(|| match cli.command {
-            Command::Demo(_) => "assent-demo".into(),
-            _ => "assent-data".into(),
-        }),
-        token: cli.token,
-    };
-    match cli.command {
-        Command::Demo(demo) => demo::run(at.data_dir, demo).await,
-        Command::Serve(serve) => serving::run(&at.data_dir, serve.port).await,
+    let sources = sources(&cli);
+    let Cli { token, command, .. } = cli;
+    // These say what is wrong with the settings, so they do not need them to be right.
+    match command {
+        Command::WriteKey => return commands::write_key::run(),
+        Command::Config(cli::Config::Default) => return commands::config::default_file(),
+        Command::Config(cli::Config::Show { format }) => {
+            return commands::config::show(&RawConfig::layered(&sources)?, format);
+        }
+        Command::Doctor(doctor) => return commands::doctor::run(&sources, doctor.format).await,
+        command => {
+            let config = Config::load(&sources)?;
+            let serves = matches!(command, Command::Serve(_));
+            let telemetry = Telemetry::start(&config, serves)?;
+            let outcome = perform(command, config, token).await;
+            telemetry.end().await;
+            outcome
+        }
+    }
+}
+
+async fn perform(command: Command, config: Config, token: Option<String>) -> Result<(), Failure> {
+    let at = At { config, token };
+    match command {
+        Command::Demo(demo) => demo::run(at.config, demo).await,
+        Command::Serve(_) => serving::run(at.config).await,
         Command::Plan(definitions) => commands::definitions::plan(at, &definitions.dir).await,
         Command::Apply(definitions) => commands::definitions::apply(at, &definitions.dir).await,
         Command::Import(import) => commands::import::run(at, import).await,
@@ -65,6 +88,49 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Segment(segment) => commands::segment::run(at, segment).await,
         Command::Explain(explain) => commands::explain::run(at, explain).await,
         Command::Principal(principal) => commands::principal::run(at, principal).await,
-        Command::WriteKey => commands::write_key::run(),
+        Command::Topics(topics) => commands::topics::run(&at.config, topics.create).await,
+        // Done before there was a configuration.
+        Command::WriteKey | Command::Config(_) | Command::Doctor(_) => Ok(()),
     }
+}
+
+/// Where the settings come from: the file, the environment, and what this command was given.
+fn sources(cli: &Cli) -> Sources {
+    let mut sources = Sources {
+        file: cli.config.clone(),
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        ..Sources::default()
+    };
+    let mut flag = |key, name, value: Option<String>| {
+        sources.flags.extend(value.map(|value| (key, name, value)));
+    };
+    let data_dir = cli.data_dir.as_ref();
+    flag(
+        "data_dir",
+        "--data-dir",
+        data_dir.map(|dir| dir.to_string_lossy().into_owned()),
+    );
+    match &cli.command {
+        Command::Serve(serve) => {
+            flag(
+                "server.port",
+                "--port",
+                serve.port.map(|port| port.to_string()),
+            );
+            let roles = (!serve.roles.is_empty()).then(|| serve.roles.join(","));
+            flag("roles", "--roles", roles);
+        }
+        Command::Demo(demo) => {
+            flag(
+                "server.port",
+                "--port",
+                demo.port.map(|port| port.to_string()),
+            );
+            sources.presets.push(("data_dir", "assent-demo"));
+        }
+        _ => {}
+    }
+    sources
 }

@@ -1,126 +1,121 @@
-//! One process's stores, opened and wired: journal, vault, permit index, intake, projector, engine.
+//! One process of a deployment: the stores its roles need, opened and wired.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assent_consent::{FactKind, Namespace, SubjectId};
-use assent_event::{EventId, Identifier, topics};
-use assent_intake::{Intake, Known};
-use assent_journal::{Checkpoint, EmbeddedConfig, EmbeddedJournal, Journal, Topic};
+use assent_consent::{Namespace, SubjectId};
+use assent_event::Identifier;
+use assent_intake::{CurrentRegistry, Intake};
+use assent_journal::Journal;
 use assent_permit::Permit;
-use assent_projection::{Definitions, Progress, Projector, Settings};
-use assent_segment::{Engine, Limits};
-use assent_server::{Problem, Projected, Readiness, Services};
-use assent_vault::{EmbeddedVault, MasterKey, RandomSource, Vault};
-use tokio::sync::{Mutex, watch};
-use tokio::task::JoinHandle;
+use assent_segment::Engine;
+use assent_server::{Metrics, ProcessRole, Roles, Services};
+use assent_vault::{RandomSource, Vault};
 
 use crate::clock;
+use crate::config::{Config, JournalKind, Profiles};
 use crate::control::Owner;
 use crate::failure::{Explained, Failure};
+use crate::follower::{Follow, Follower};
+use crate::knowledge::{Alone, AmongOthers, Knowledge};
+use crate::projection::Projection;
+use crate::readiness::Ready;
+use crate::stores;
 
-/// Partitions of the topics that are keyed by subject; equal, so that a subject's shard is the same everywhere.
-const SUBJECT_PARTITIONS: u32 = 4;
-/// How long the projector gathers after news came, so that a trickle does not make a file each.
-const LINGER: Duration = Duration::from_millis(200);
-/// How long it waits for news before it looks anyway, and after a failure.
-const POLL: Duration = Duration::from_secs(5);
+/// How often the journal may fail to answer while the permit index is loaded, and the pause before it is asked again: a
+/// topic just created has no leader for a moment.
+const STANDSTILLS: u32 = 20;
+const BETWEEN: Duration = Duration::from_millis(250);
 
 /// What the wiring is made of. Shared by the routes, the projector's task and the owner's commands.
 pub struct Stores {
     pub journal: Arc<dyn Journal>,
-    pub permit: Arc<Permit>,
-    pub intake: Arc<Intake>,
+    pub knowledge: Knowledge,
+    /// Every role needs it; a process without a role has none.
+    pub vault: Option<Arc<dyn Vault>>,
+    /// The role `intake`.
+    pub intake: Option<Arc<Intake>>,
+    /// The role `projector`.
+    pub projection: Option<Arc<Projection>>,
+    /// The role `query`.
+    pub engine: Option<Arc<Engine>>,
     /// Where it is recorded how far imports came.
     pub imports: PathBuf,
-    projector: Mutex<Projector>,
 }
 
-/// The stores of one data directory, open.
+/// A process, open.
 pub struct Node {
-    data_dir: PathBuf,
+    config: Config,
     stores: Arc<Stores>,
-    engine: Arc<Engine>,
-    vault: Arc<dyn Vault>,
+    ready: Arc<Ready>,
 }
 
 impl Node {
-    /// Opens the stores, making them where they are missing, and waits until the permit index has caught up.
-    pub async fn open(data_dir: &Path) -> Result<Self, Failure> {
-        make_private(data_dir)?;
+    /// Opens what the roles need, making embedded stores where they are missing, and waits until definitions, and for
+    /// queries the permit index, have caught up. Without a role it knows the definitions and can change them.
+    ///
+    /// # Errors
+    /// A store cannot be opened or reached; the sentence says which and what to do.
+    pub async fn open(config: Config) -> Result<Self, Failure> {
         let random: Arc<dyn RandomSource> = Arc::new(clock::generator());
-        let journal: Arc<dyn Journal> = Arc::new(
-            EmbeddedJournal::open(&data_dir.join("journal.redb"), embedded())
-                .explained("journal")?,
-        );
-        let master = master_key(&data_dir.join("master.key"), &random)?;
-        let vault: Arc<dyn Vault> = Arc::new(
-            EmbeddedVault::open(
-                &data_dir.join("vault.redb"),
-                master,
-                Box::new(Arc::clone(&random)),
-            )
-            .explained("vault")?,
-        );
-        let permit = Arc::new(
-            Permit::start(
-                Arc::clone(&journal),
-                Arc::clone(&vault),
-                assent_permit::Config::default(),
-            )
-            .explained("permit index")?,
-        );
-        permit.barrier().await.explained("permit index")?;
+        let journal = stores::journal(&config).await?;
+        let vault = match config.roles.is_empty() {
+            true => None,
+            false => Some(stores::vault(&config, &random)?),
+        };
+        Self::over(config, journal, vault, random).await
+    }
 
-        let registry = Arc::clone(&permit);
-        let intake = Arc::new(Intake::new(
-            Arc::clone(&journal),
-            Arc::clone(&vault),
-            Arc::new(move || registry.registry()),
-            Arc::new(clock::now),
-            Arc::clone(&random),
-        ));
-        // A clock that was set back must not put a withdrawal before a grant of the last run.
-        intake.received_until(permit.latest_receipt());
-        intake.ask(Arc::new(Followed(Arc::clone(&permit))));
-        let profiles = data_dir.join("profiles");
-        let projector = Projector::open(
-            &profiles,
-            Arc::clone(&journal),
-            Arc::clone(&vault),
-            definitions(&permit),
-            Settings::default(),
-        )
-        .explained("projection")?;
-        let engine = Engine::new(
-            assent_segment::Stores {
-                permit: Arc::clone(&permit),
-                journal: Arc::clone(&journal),
-                vault: Arc::clone(&vault),
-                profiles,
-            },
-            Arc::new(clock::now),
-            random,
-            Limits::default(),
-        );
+    /// Wires what the roles need over stores that are open.
+    ///
+    /// # Errors
+    /// As [`Node::open`].
+    async fn over(
+        config: Config,
+        journal: Arc<dyn Journal>,
+        vault: Option<Arc<dyn Vault>>,
+        random: Arc<dyn RandomSource>,
+    ) -> Result<Self, Failure> {
+        let knowledge = knowledge(&config, &journal, vault.as_ref()).await?;
+        let mut opened = Stores {
+            journal: Arc::clone(&journal),
+            knowledge: knowledge.clone(),
+            vault: vault.clone(),
+            intake: None,
+            projection: None,
+            engine: None,
+            imports: config.data_dir.join("imports"),
+        };
+        if let Some(vault) = &vault {
+            let has = |role| config.roles.has(role);
+            if has(ProcessRole::Intake) {
+                opened.intake = Some(intake(&config, &opened, vault, &random));
+            }
+            if has(ProcessRole::Projector) {
+                let projection = Projection::open(
+                    &config,
+                    Arc::clone(&journal),
+                    Arc::clone(vault),
+                    knowledge.clone(),
+                )?;
+                opened.projection = Some(Arc::new(projection));
+            }
+            if let Knowledge::Indexed(permit) = &knowledge {
+                opened.engine = Some(engine(&config, &journal, vault, permit, random));
+            }
+        }
+        let stores = Arc::new(opened);
         Ok(Self {
-            data_dir: data_dir.to_owned(),
-            stores: Arc::new(Stores {
-                journal,
-                permit,
-                intake,
-                imports: data_dir.join("imports"),
-                projector: Mutex::new(projector),
-            }),
-            engine,
-            vault,
+            ready: Arc::new(Ready::new(Arc::clone(&stores))),
+            config,
+            stores,
         })
     }
 
-    /// Where the stores lie.
-    pub fn data_dir(&self) -> &Path {
-        &self.data_dir
+    /// What it was opened with.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The stores.
@@ -128,30 +123,58 @@ impl Node {
         &self.stores
     }
 
+    /// Takes events in.
+    ///
+    /// # Errors
+    /// The process does not have the role.
+    pub fn intake(&self) -> Result<&Arc<Intake>, Failure> {
+        self.stores.intake()
+    }
+
+    /// Folds events into profiles.
+    ///
+    /// # Errors
+    /// The process does not have the role.
+    pub fn projection(&self) -> Result<&Arc<Projection>, Failure> {
+        let projection = self.stores.projection.as_ref();
+        projection.ok_or_else(|| lacking(ProcessRole::Projector))
+    }
+
     /// Opens lawful sessions.
-    pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+    ///
+    /// # Errors
+    /// The process does not have the role.
+    pub fn engine(&self) -> Result<&Arc<Engine>, Failure> {
+        let engine = self.stores.engine.as_ref();
+        engine.ok_or_else(|| lacking(ProcessRole::Query))
+    }
+
+    /// Whether it can do its job.
+    pub fn ready(&self) -> &Arc<Ready> {
+        &self.ready
     }
 
     /// The subject behind an identifier, if it was ever seen.
     pub fn subject_of(&self, namespace: &str, value: &str) -> Result<Option<SubjectId>, Failure> {
+        let Some(vault) = &self.stores.vault else {
+            return Ok(None);
+        };
         let namespace = Namespace::parse(namespace).explained("namespace")?;
         let identifier = Identifier::new(namespace, value);
-        let found = self
-            .vault
-            .subjects(&[identifier], false)
-            .explained("vault")?;
+        let found = vault.subjects(&[identifier], false).explained("vault")?;
         Ok(found.into_iter().next().flatten())
     }
 
     /// What the routes stand on.
-    pub fn services(&self) -> Services {
+    pub fn services(&self, metrics: Option<Arc<dyn Metrics>>) -> Services {
         Services {
-            body_limit: self.stores.intake.limits().body_bytes,
-            intake: Arc::clone(&self.stores.intake),
-            engine: Arc::clone(&self.engine),
+            body_limit: self.config.intake.body_bytes,
+            intake: self.stores.intake.clone(),
+            engine: self.stores.engine.clone(),
+            projects: self.stores.projection.is_some(),
             control: Arc::new(self.owner()),
-            readiness: Arc::new(Ready(Arc::clone(&self.stores))),
+            readiness: Arc::clone(&self.ready) as _,
+            metrics,
         }
     }
 
@@ -159,181 +182,132 @@ impl Node {
     pub fn owner(&self) -> Owner {
         Owner {
             stores: Arc::clone(&self.stores),
+            config: self.config.clone(),
         }
-    }
-
-    /// Keeps the profiles caught up with the journal until told to stop.
-    pub fn project_until(&self, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
-        let stores = Arc::clone(&self.stores);
-        tokio::spawn(async move {
-            while !*stopped.borrow() {
-                let pause = async {
-                    match stores.catch_up().await {
-                        Ok(progress) => stores.news_after(&progress.checkpoint).await,
-                        Err(error) => {
-                            tracing::error!(%error, "the projection stands still");
-                            tokio::time::sleep(POLL).await;
-                        }
-                    }
-                };
-                tokio::select! {
-                    () = pause => {}
-                    _ = stopped.changed() => {}
-                }
-            }
-            // Requests that were answered while stopping are folded, too.
-            if let Err(error) = stores.catch_up().await {
-                tracing::error!(%error, "the last fold failed; the next start goes on from the last commit");
-            }
-        })
-    }
-
-    /// Lets go of the stores. Everything acknowledged is on disk already.
-    pub async fn close(self) -> Result<(), Failure> {
-        drop(self);
-        Ok(())
     }
 }
 
 impl Stores {
-    /// Folds what the journal holds, with the definitions in force.
-    async fn catch_up(&self) -> Result<Progress, assent_projection::Error> {
-        let mut projector = self.projector.lock().await;
-        projector.adopt(definitions(&self.permit))?;
-        projector.run_once().await
+    /// Takes events in.
+    ///
+    /// # Errors
+    /// The process does not have the role.
+    pub fn intake(&self) -> Result<&Arc<Intake>, Failure> {
+        self.intake
+            .as_ref()
+            .ok_or_else(|| lacking(ProcessRole::Intake))
     }
+}
 
-    /// Catches up, or folds everything anew.
-    pub async fn project(&self, rebuild: bool) -> Result<Projected, Problem> {
-        self.permit
-            .barrier()
-            .await
-            .map_err(|error| Problem::unavailable("barrier", error.to_string()))?;
-        let progress = if rebuild {
-            let mut projector = self.projector.lock().await;
-            projector
-                .adopt(definitions(&self.permit))
-                .map_err(|error| Problem::internal(&error))?;
-            projector.rebuild().await
-        } else {
-            self.catch_up().await
-        };
-        let progress = progress.map_err(|error| {
-            tracing::error!(%error, "projection failed");
-            Problem::new(
-                axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-                "projection",
-                error.to_string(),
-            )
-        })?;
-        Ok(Projected {
-            manifest: progress.number,
-            folded: progress.counts.folded,
-            duplicates: progress.counts.duplicates,
-            skipped: progress.counts.skipped.values().sum(),
-        })
-    }
+fn lacking(role: ProcessRole) -> Failure {
+    Failure::failed(format!("this process does not have the role {role}"))
+}
 
-    /// Waits until there may be something to fold after `checkpoint`, or definitions changed, or a while has passed.
-    async fn news_after(&self, checkpoint: &Checkpoint) {
-        let mut seen = self
-            .permit
-            .applied()
-            .restrict(&[Topic::new(topics::REGISTRY)]);
-        for topic in [topics::PROFILE, topics::BEHAVIOUR].map(Topic::new) {
-            for partition in 0..SUBJECT_PARTITIONS {
-                seen.set(&topic, partition, checkpoint.get(&topic, partition));
-            }
+/// Queries need the permit index, and with it everybody's history; without them definitions and receipts are enough.
+async fn knowledge(
+    config: &Config,
+    journal: &Arc<dyn Journal>,
+    vault: Option<&Arc<dyn Vault>>,
+) -> Result<Knowledge, Failure> {
+    let permits = config.query.permit.clone();
+    match vault {
+        Some(vault) if config.roles.has(ProcessRole::Query) => {
+            let permit = Permit::start(Arc::clone(journal), Arc::clone(vault), permits)
+                .explained("permit index")?;
+            loaded(&permit).await?;
+            Ok(Knowledge::Indexed(Arc::new(permit)))
         }
-        if let Err(error) = self.journal.changed(&seen, POLL).await {
-            tracing::warn!(%error, "the journal cannot be watched");
-            tokio::time::sleep(POLL).await;
-        }
-        tokio::time::sleep(LINGER).await;
-    }
-}
-
-/// What the permit index knows of the log, for intake.
-struct Followed(Arc<Permit>);
-
-impl Known for Followed {
-    fn fact(&self, subject: SubjectId, event: EventId) -> Option<FactKind> {
-        self.0.fact(&subject, event.to_bytes())
-    }
-
-    fn is_of_erased(&self, source: &str, message_id: &str) -> bool {
-        self.0.is_of_erased(source, message_id)
-    }
-}
-
-/// Ready means: the journal answers, and what it holds on consent and definitions is applied.
-struct Ready(Arc<Stores>);
-
-#[async_trait::async_trait]
-impl Readiness for Ready {
-    async fn check(&self) -> Result<(), String> {
-        self.0
-            .permit
-            .barrier()
-            .await
-            .map(|_| ())
-            .map_err(|error| error.to_string())
-    }
-}
-
-fn definitions(permit: &Permit) -> Definitions {
-    let registry = permit.registry();
-    let settings = registry.settings();
-    let mut definitions = Definitions::new(registry.traits().clone(), settings.calendar);
-    definitions.dedup_window_micros = i64::from(settings.deduplication_days) * 86_400_000_000;
-    definitions
-}
-
-fn embedded() -> EmbeddedConfig {
-    let partitions = topics::ALL
-        .into_iter()
-        .map(|topic| {
-            let partitions = match topic {
-                topics::REGISTRY | topics::USE | topics::REJECTS => 1,
-                _ => SUBJECT_PARTITIONS,
+        Some(_) | None => {
+            let follow = if config.roles.has(ProcessRole::Intake) {
+                Follow::Receipts
+            } else {
+                Follow::Definitions
             };
-            (Topic::new(topic), partitions)
-        })
-        .collect();
-    EmbeddedConfig::new(partitions)
-}
-
-/// The data directory, readable by its owner only: profiles hold columns in clear, and the socket obeys whoever can
-/// reach it.
-pub fn make_private(dir: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::DirBuilderExt;
-    if dir.is_dir() {
-        return Ok(());
-    }
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .explained(dir.display())
-}
-
-/// Writes a secret that only its owner may read.
-pub fn write_private(path: &Path, secret: &str) -> Result<(), Failure> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(secret.as_bytes()))
-        .explained(path.display())
-}
-
-fn master_key(path: &Path, random: &dyn RandomSource) -> Result<MasterKey, Failure> {
-    if path.exists() {
-        MasterKey::from_file(path).explained("master key")
-    } else {
-        MasterKey::create_file(path, random).explained("master key")
+            let follower = Follower::start(Arc::clone(journal), follow, permits.barrier_timeout)
+                .await
+                .explained("definitions")?;
+            Ok(Knowledge::Followed(follower))
+        }
     }
 }
+
+/// Waits until the permit index holds what the journal holds: as long as it takes, while it moves on. A barrier's own
+/// patience is for readers, of an index that was there before.
+async fn loaded(permit: &Permit) -> Result<(), Failure> {
+    let mut standing_still = 0;
+    loop {
+        let before = permit.applied();
+        let Err(error) = permit.barrier().await else {
+            return Ok(());
+        };
+        let moved_on = permit.applied() != before;
+        standing_still = if moved_on { 0 } else { standing_still + 1 };
+        if error.kind() != assent_permit::ErrorKind::Unavailable || standing_still > STANDSTILLS {
+            return Err(error).explained("permit index");
+        }
+        tracing::info!(applied = %permit.applied(), "the permit index is being loaded");
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+fn intake(
+    config: &Config,
+    stores: &Stores,
+    vault: &Arc<dyn Vault>,
+    random: &Arc<dyn RandomSource>,
+) -> Arc<Intake> {
+    let knowledge = stores.knowledge.clone();
+    let latest = knowledge.latest_receipt();
+    let registry: Arc<dyn CurrentRegistry> = match &config.journal {
+        JournalKind::Embedded => Arc::new(Alone(knowledge)),
+        JournalKind::Kafka(_) => Arc::new(AmongOthers(knowledge)),
+    };
+    let intake = Intake::with_limits(
+        Arc::clone(&stores.journal),
+        Arc::clone(vault),
+        registry,
+        Arc::new(clock::now),
+        Arc::clone(random),
+        config.intake.clone(),
+    );
+    // A clock that was set back must not put a withdrawal before a grant of the last run.
+    intake.received_until(latest);
+    Arc::new(intake)
+}
+
+fn engine(
+    config: &Config,
+    journal: &Arc<dyn Journal>,
+    vault: &Arc<dyn Vault>,
+    permit: &Arc<Permit>,
+    random: Arc<dyn RandomSource>,
+) -> Arc<Engine> {
+    let Profiles::Local(profiles) = &config.profiles;
+    Engine::new(
+        assent_segment::Stores {
+            permit: Arc::clone(permit),
+            journal: Arc::clone(journal),
+            vault: Arc::clone(vault),
+            profiles: profiles.clone(),
+        },
+        Arc::new(clock::now),
+        random,
+        config.query.limits.clone(),
+    )
+}
+
+/// What a process needs that is opened for one command. Embedded stores belong to one process, which then does
+/// everything, folding included; on a shared journal it joins with the one role the command needs.
+pub fn for_one_command(config: &Config, needs: Option<ProcessRole>) -> Config {
+    let roles = match &config.journal {
+        JournalKind::Embedded => Roles::all(),
+        JournalKind::Kafka(_) => needs.into_iter().collect(),
+    };
+    Config {
+        roles,
+        ..config.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,36 +1,45 @@
-//! All roles in one process: HTTP on loopback, the local socket, the projector, and a graceful stop.
+//! A process that serves: HTTP on loopback, the owner's socket, the projector, and a stop in good order.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
 
-use tokio::net::{TcpListener, UnixListener};
+use assent_server::Metrics;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::connection::SOCKET;
+use crate::config::Config;
 use crate::failure::{Explained, Failure};
+use crate::metrics::{self, Numbers};
 use crate::node::Node;
 
-/// How long open requests may take to end after a signal to stop.
-const DRAIN: Duration = Duration::from_secs(10);
-
 /// `assent serve`.
-pub async fn run(data_dir: &Path, port: u16) -> Result<(), Failure> {
-    let node = Node::open(data_dir).await?;
-    let serving = Serving::start(node, port).await?;
+///
+/// # Errors
+/// It cannot start, or did not end well.
+pub async fn run(config: Config) -> Result<(), Failure> {
+    let recorder = metrics::record(&config)?;
+    let node = Node::open(config).await?;
+    let serving = Serving::start(node, recorder).await?;
+    let config = serving.node.config();
     eprintln!(
-        "serving on http://{} (data in {}); Ctrl-C ends it",
+        "serving on http://{} as {} (data in {}); Ctrl-C ends it",
         serving.address,
-        data_dir.display()
+        config.roles,
+        config.data_dir.display()
     );
     stop_signal().await?;
     serving.stop().await
 }
 
 /// Waits for SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// Signals cannot be had.
 pub async fn stop_signal() -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).explained("signals")?;
     tokio::select! {
@@ -43,30 +52,42 @@ pub async fn stop_signal() -> Result<(), Failure> {
 pub struct Serving {
     pub node: Box<Node>,
     pub address: SocketAddr,
-    socket: PathBuf,
-    stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    stop_accepting: watch::Sender<bool>,
+    stop_folding: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+    projector: Option<JoinHandle<()>>,
 }
 
 impl Serving {
     /// Whether the port can be had.
+    ///
+    /// # Errors
+    /// It cannot.
     pub async fn probe(port: u16) -> Result<(), Failure> {
         listen(port).await.map(|_| ())
     }
 
     /// Opens the port and the socket and starts the projector.
-    pub async fn start(node: Node, port: u16) -> Result<Self, Failure> {
-        let listener = listen(port).await?;
+    ///
+    /// # Errors
+    /// The port or the socket cannot be had.
+    pub async fn start(node: Node, recorder: Option<PrometheusHandle>) -> Result<Self, Failure> {
+        let numbers = recorder.map(|handle| {
+            let stores = Arc::clone(node.stores());
+            Arc::new(Numbers { handle, stores }) as Arc<dyn Metrics>
+        });
+        let server = &node.config().server;
+        let listener = listen(server.port).await?;
         let address = listener.local_addr().explained("port")?;
-        let socket = node.data_dir().join(SOCKET);
-        let local = bind_socket(&socket)?;
-        let (stop, stopped) = watch::channel(false);
+        let local = bind_socket(&server.socket).await?;
+        let (stop_accepting, accepting) = watch::channel(false);
+        let (stop_folding, folding) = watch::channel(false);
 
-        let public = axum::serve(listener, assent_server::router(node.services()))
-            .with_graceful_shutdown(until(stopped.clone()));
-        let owner = axum::serve(local, assent_server::local_router(node.services()))
-            .with_graceful_shutdown(until(stopped.clone()));
-        let tasks = vec![
+        let public = assent_server::router(node.services(numbers.clone()));
+        let public = axum::serve(listener, public).with_graceful_shutdown(until(accepting.clone()));
+        let owner = assent_server::local_router(node.services(numbers));
+        let owner = axum::serve(local, owner).with_graceful_shutdown(until(accepting));
+        let servers = vec![
             tokio::spawn(async move {
                 if let Err(error) = public.await {
                     tracing::error!(%error, "http server ended");
@@ -77,33 +98,51 @@ impl Serving {
                     tracing::error!(%error, "local socket ended");
                 }
             }),
-            node.project_until(stopped),
         ];
+        let projection = node.stores().projection.clone();
         Ok(Self {
+            projector: projection.map(|projection| projection.run_until(folding)),
             node: Box::new(node),
             address,
-            socket,
-            stop,
-            tasks,
+            stop_accepting,
+            stop_folding,
+            servers,
         })
     }
 
-    /// Takes no new request, lets the open ones end, commits what is folded, closes the stores.
+    /// Says that it is not ready, takes no new request, lets the open ones end, folds what they brought, and lets go of
+    /// the stores. Everything acknowledged is durable already; what takes longer than the time to drain is cut off, and
+    /// was not acknowledged.
+    ///
+    /// # Errors
+    /// Nothing that is left undone is lost, so there are none; the log tells of it.
     pub async fn stop(self) -> Result<(), Failure> {
-        // No receiver means that every task has ended already.
-        let _ = self.stop.send(true);
+        self.node.ready().stop();
+        let server = self.node.config().server.clone();
+        tokio::time::sleep(server.drain_delay).await;
         let drained = async {
-            for task in self.tasks {
-                if let Err(error) = task.await {
-                    tracing::error!(%error, "a task broke");
-                }
+            // No receiver means that every task has ended already.
+            let _ = self.stop_accepting.send(true);
+            for task in self.servers {
+                ended(task).await;
+            }
+            // Only now, so that what the last requests brought is folded, too.
+            let _ = self.stop_folding.send(true);
+            if let Some(projector) = self.projector {
+                ended(projector).await;
             }
         };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            tracing::warn!("requests were still open when the time to drain was over");
+        if tokio::time::timeout(server.drain, drained).await.is_err() {
+            tracing::warn!("something was still open when the time to drain was over");
         }
-        let _ = std::fs::remove_file(&self.socket);
-        self.node.close().await
+        let _ = std::fs::remove_file(&server.socket);
+        Ok(())
+    }
+}
+
+async fn ended(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a task broke");
     }
 }
 
@@ -123,17 +162,28 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-/// Binds the socket for the owner of the data directory alone. The stores are open, so no other process serves here
-/// and a socket that is left over is stale.
-fn bind_socket(path: &Path) -> Result<UnixListener, Failure> {
-    if path.exists() {
-        std::fs::remove_file(path).explained(path.display())?;
+/// Binds the socket for the owner of the process alone. One that nobody answers on is left over.
+async fn bind_socket(path: &Path) -> Result<UnixListener, Failure> {
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(Failure::usage(format!(
+            "another process serves on {}; give each its own server.socket",
+            path.display()
+        )));
     }
-    let listener = UnixListener::bind(path).explained(format_args!(
+    if let Some(dir) = path.parent() {
+        crate::stores::make_private(dir)?;
+    }
+    // Under a name of its own until nobody else can reach it.
+    let fresh = path.with_extension("new");
+    if fresh.exists() {
+        std::fs::remove_file(&fresh).explained(fresh.display())?;
+    }
+    let listener = UnixListener::bind(&fresh).explained(format_args!(
         "{} (a socket's path is limited to about 100 characters: choose a shorter --data-dir)",
-        path.display()
+        fresh.display()
     ))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))
+        .and_then(|()| std::fs::rename(&fresh, path))
         .explained(path.display())?;
     Ok(listener)
 }

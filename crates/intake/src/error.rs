@@ -73,6 +73,11 @@ pub enum Error {
     /// The journal failed.
     #[error("the journal did not confirm the events; send the same request again")]
     Journal(#[from] assent_journal::Error),
+    /// It cannot be told what other processes took in.
+    #[error(
+        "the journal cannot be asked what was recorded last; nothing was recorded, send the same request again"
+    )]
+    Unheard(#[source] crate::receive::Unheard),
     /// An event cannot be encoded.
     #[error("an event cannot be encoded")]
     Event(#[from] assent_event::Error),
@@ -110,7 +115,7 @@ impl Error {
                 | assent_journal::ErrorKind::Unavailable => ErrorKind::Unavailable,
             },
             Self::Event(_) => ErrorKind::Internal,
-            Self::Interrupted => ErrorKind::Unavailable,
+            Self::Unheard(_) | Self::Interrupted => ErrorKind::Unavailable,
         }
     }
 
@@ -127,7 +132,7 @@ impl Error {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::TooManyEvents { .. } => "too_many_events",
             Self::Vault(_) => "vault_unavailable",
-            Self::Journal(_) => "journal_unavailable",
+            Self::Journal(_) | Self::Unheard(_) => "journal_unavailable",
             Self::Event(_) => "not_encodable",
             Self::Interrupted => "interrupted",
         }

@@ -8,6 +8,7 @@ use assent_event::Identifier;
 use assent_journal::Journal;
 use assent_programme::RegistryState;
 use assent_vault::{RandomSource, Vault};
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ use crate::consent;
 use crate::error::Error;
 use crate::json::Sent;
 use crate::limits::Limits;
+use crate::metrics;
 use crate::outcome::{Code, Outcome, Rejected, Warning, WarningCode};
 use crate::planned::{Context, Reading};
 use crate::recent::{Mark, Recent};
@@ -24,11 +26,27 @@ use crate::repeats::{Known, Repeats};
 use crate::source::{self, Caller, Source};
 use crate::tracking::{self, Body, Route};
 
-/// Where intake finds the registry in force. Permit has one that follows the journal.
+/// Where intake finds the registry in force, and what other processes took in. Permit has one that follows the
+/// journal.
+#[async_trait]
 pub trait CurrentRegistry: Send + Sync + 'static {
     /// The registry as it is known now.
     fn current(&self) -> Arc<RegistryState>;
+
+    /// Makes known here what any process acknowledged before the call, and returns the latest receipt among it. Intake
+    /// calls it before it reads a request: a key that was taken away through another process opens nothing here, and
+    /// what is received now is received later than what another process received, whatever the two clocks say
+    /// (I2, I6). Whoever takes everything in alone knows it all; that is the default.
+    ///
+    /// # Errors
+    /// When it cannot be asked; the request is refused then.
+    async fn heard(&self) -> Result<Timestamp, Unheard> {
+        Ok(Timestamp::MIN)
+    }
 }
+
+/// Why it cannot be told what other processes took in.
+pub type Unheard = Box<dyn std::error::Error + Send + Sync>;
 
 impl<F: Fn() -> Arc<RegistryState> + Send + Sync + 'static> CurrentRegistry for F {
     fn current(&self) -> Arc<RegistryState> {
@@ -184,6 +202,7 @@ impl Intake {
         items: Vec<Sent>,
         array: bool,
     ) -> Result<Vec<Outcome>, Error> {
+        self.hear().await?;
         let registry = self.inner.registry.current();
         let source = caller.resolve(&registry, None)?;
         self.too_many(items.len())?;
@@ -215,6 +234,7 @@ impl Intake {
         route: Route,
         body: Vec<u8>,
     ) -> Result<Vec<Outcome>, Error> {
+        self.hear().await?;
         let registry = self.inner.registry.current();
         let caller = caller.clone();
         let parsed = {
@@ -272,6 +292,7 @@ impl Intake {
         items: Vec<Submitted>,
     ) -> Result<Vec<Outcome>, Error> {
         self.too_many(items.len())?;
+        self.hear().await?;
         let registry = self.inner.registry.current();
         let source = source.clone();
         self.run(move |inner| {
@@ -286,6 +307,13 @@ impl Intake {
     pub(crate) fn read(&self, source: &Source, item: &Submitted) -> Reading {
         let registry = self.inner.registry.current();
         Request::new(&self.inner, registry, source.clone(), false).read(item)
+    }
+
+    /// Learns what other processes took in.
+    async fn hear(&self) -> Result<(), Error> {
+        let latest = self.inner.registry.heard().await.map_err(Error::Unheard)?;
+        self.received_until(latest);
+        Ok(())
     }
 
     fn too_many(&self, found: usize) -> Result<(), Error> {
@@ -336,6 +364,7 @@ impl Intake {
             tracing::debug!(records = count, "request journalled");
         }
         self.inner.recent.remember(prepared.marks);
+        metrics::answered(&prepared.outcomes);
         Ok(prepared.outcomes)
     }
 }

@@ -9,6 +9,7 @@ use assent_vault::Vault;
 
 use crate::error::{Error, ErrorKind};
 use crate::history::Place;
+use crate::metrics;
 use crate::read;
 use crate::shared::Shared;
 use crate::state::Arrived;
@@ -96,6 +97,7 @@ impl Applier {
             } else {
                 self.apply_facts(partition, &batch)?;
             }
+            metrics::applied(topic.as_str(), partition, next);
             self.seen.set(&topic, partition, next);
             any = true;
         }

@@ -18,6 +18,7 @@ mod error;
 mod explain;
 mod history;
 mod messages;
+pub mod metrics;
 mod numbers;
 mod permit;
 mod read;

@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::explain::{Explained, PlacedFact};
 use crate::history::index;
 use crate::messages::Message;
+use crate::metrics;
 use crate::set::PermitSet;
 use crate::shared::Shared;
 use crate::state::{State, position};
@@ -97,6 +98,13 @@ impl Permit {
     /// [`ErrorKind::Unavailable`] when the journal cannot be asked or the index does not catch up in
     /// time, [`ErrorKind::Corrupt`] when it met what it cannot attribute. Refuse the read then.
     pub async fn barrier(&self) -> Result<Checkpoint, Error> {
+        let begin = Instant::now();
+        let passed = self.pass().await;
+        metrics::barrier(begin.elapsed(), &passed);
+        passed
+    }
+
+    async fn pass(&self) -> Result<Checkpoint, Error> {
         self.shared.check()?;
         if self.shared.hooks.bypassed() {
             return Ok(self.applied());

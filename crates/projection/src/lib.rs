@@ -86,6 +86,7 @@ mod layout;
 mod manifest;
 pub mod members;
 mod merge;
+pub mod metrics;
 mod projector;
 mod seen;
 mod settings;

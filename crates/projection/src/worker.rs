@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use assent_consent::SubjectId;
 use assent_journal::Checkpoint;
 use assent_vault::Vault;
 
 use crate::compact::{BATCH_ROWS, Keep, Merge, choose};
+use crate::metrics;
 use crate::projector::Progress;
 use crate::seen::{self, Window};
 use crate::settings::{FailPoint, Settings};
@@ -85,6 +86,13 @@ impl Worker {
 
     /// Folds a batch; into the live projection with a commit, into a rebuild without.
     pub(crate) fn take_in(&mut self, target: Target, batch: LogBatch) -> Result<Done, Error> {
+        let begin = Instant::now();
+        let done = self.fold(target, batch)?;
+        metrics::batch(&done.counts, begin.elapsed());
+        Ok(done)
+    }
+
+    fn fold(&mut self, target: Target, batch: LogBatch) -> Result<Done, Error> {
         // Taken out, so that an error leaves nothing behind and the next run loads again.
         let slot = match target {
             Target::Live => self.live.take(),
@@ -247,6 +255,7 @@ impl Worker {
         next.number += 1;
         next.parent = (state.manifest.number > 0).then_some(state.manifest.number);
         self.store.publish(&mut next)?;
+        metrics::committed(&next.checkpoint);
         tracing::debug!(manifest = next.number, checkpoint = %next.checkpoint, "committed");
         state.manifest = next;
         Ok(())
@@ -290,6 +299,7 @@ impl Worker {
             self.settings.row_group_rows,
             Merge::new(self.store.dir(), table, catalog, &merged, BATCH_ROWS, keep)?,
         )?;
+        metrics::compacted(table);
         let mut at = 0;
         let files = state.manifest.tables.entry(table).or_default();
         files.retain(|_| {

@@ -4,13 +4,15 @@
 //! breach itself, and differences of counts identify people. Verdicts of one person are an officer's, under a legal duty.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use assent_consent::{Reason, SubjectId, Timestamp, Use};
+use assent_event::Identifier;
 use assent_permit::Explained;
 use assent_programme::Role;
 
 use crate::entitlement::Asked;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::{LawfulSession, officers_only, refused};
 use crate::use_log::Entry;
 
@@ -109,17 +111,63 @@ impl LawfulSession {
         at: Option<Timestamp>,
     ) -> Result<MemberExplained> {
         let result = self.explained(member, about, at);
+        self.told(&result).await?;
+        result
+    }
+
+    /// As [`LawfulSession::explain_member`], of whoever is known by this identifier. Looking somebody up is a use of data
+    /// as well, and is journalled whether or not anybody is found.
+    ///
+    /// # Errors
+    /// As [`LawfulSession::explain_member`]; `NotFound` when nobody is known by it.
+    pub async fn explain_identifier(
+        &self,
+        identifier: Identifier,
+        about: &Asked,
+        at: Option<Timestamp>,
+    ) -> Result<MemberExplained> {
+        let result = match self.find(identifier).await {
+            Ok(member) => self.explained(member, about, at),
+            Err(error) => Err(error),
+        };
+        self.told(&result).await?;
+        result
+    }
+
+    /// Whoever is known by an identifier. The vault is asked only for those who may know.
+    async fn find(&self, identifier: Identifier) -> Result<SubjectId> {
+        officers_only(self)?;
+        let vault = Arc::clone(&self.engine.stores.vault);
+        // The vault reads from disk.
+        let found = tokio::task::spawn_blocking(move || vault.subjects(&[identifier], false));
+        let found = found
+            .await
+            .map_err(|_| Error::internal("vault", "the vault could not be asked"))?
+            .map_err(|error| {
+                tracing::warn!(kind = ?error.kind(), "the vault refused to look somebody up");
+                Error::unavailable("vault", "the vault cannot be asked now")
+            })?;
+        found.into_iter().flatten().next().ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                "identifier_unknown",
+                "nobody is known by this identifier",
+            )
+            .help("check the namespace and how the value is written")
+        })
+    }
+
+    async fn told(&self, result: &Result<MemberExplained>) -> Result<()> {
         self.journal(Entry {
             operation: "explain",
             rows: result.is_ok().then_some(1),
-            outcome: match &result {
+            outcome: match result {
                 Ok(_) => "answered".to_owned(),
                 Err(error) => format!("failed: {}", error.code()),
             },
             ..Entry::default()
         })
-        .await?;
-        result
+        .await
     }
 
     fn explained(

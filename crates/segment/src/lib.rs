@@ -24,6 +24,7 @@ mod explain;
 mod export;
 pub mod format;
 pub mod gate;
+pub mod metrics;
 mod segments;
 mod session;
 pub mod sql;

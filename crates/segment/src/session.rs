@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -23,6 +24,7 @@ use crate::entitlement::{self, Asked, Entitled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Format, encode};
 use crate::gate::{self, ColumnDoc, Gate, LawfulCatalogs, Retention, Standing};
+use crate::metrics;
 use crate::sql::{faults, plan, state, statement};
 use crate::use_log::{self, Entry, User};
 
@@ -255,13 +257,17 @@ impl LawfulSession {
             answered: self.answered.clone(),
         };
         let sql = sql.to_owned();
-        self.engine
+        let begin = Instant::now();
+        let rows = self
+            .engine
             .workers
             .run(self.engine.limits.timeout, async move {
                 let plan = logical(&running.state, &running.catalogs, &sql).await?;
                 running.execute(plan).await
             })
-            .await
+            .await;
+        metrics::asked(begin.elapsed(), &rows);
+        rows
     }
 
     /// Journals what is about to leave, be it rows or an error.
@@ -415,7 +421,7 @@ pub(crate) fn refused(error: &assent_permit::Error) -> Error {
     }
 }
 
-async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
+pub(crate) async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
     let directory = engine.stores.profiles.clone();
     let read = tokio::task::spawn_blocking(move || Snapshot::latest(&directory)).await;
     match read {

@@ -9,27 +9,30 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use crate::Services;
 use crate::problem::Problem;
+use crate::routes::Bounded;
 
 /// A JSON body of a route that is not for ingest, whose faults are problems like all others.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Services> for JsonBody<T> {
+impl<T: DeserializeOwned, S: Bounded + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, services: &Services) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (head, body) = request.into_parts();
-        let bytes = read(&head.headers, body, services.body_limit).await?;
+        let bytes = read(&head.headers, body, state.body_limit()).await?;
         parse(&bytes).map(Self)
     }
 }
 
 impl<T: DeserializeOwned + Default> JsonBody<T> {
     /// As extracted, with an empty body standing for the default.
-    pub(crate) async fn or_default(request: Request, services: &Services) -> Result<Self, Problem> {
+    pub(crate) async fn or_default(
+        request: Request,
+        state: &impl Bounded,
+    ) -> Result<Self, Problem> {
         let (head, body) = request.into_parts();
-        let bytes = read(&head.headers, body, services.body_limit).await?;
+        let bytes = read(&head.headers, body, state.body_limit()).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }

@@ -26,6 +26,43 @@ pub trait Control: Send + Sync + 'static {
     async fn add_principal(&self, request: NewPrincipal) -> Result<String, Problem>;
     /// Revokes a principal.
     async fn revoke_principal(&self, name: &str) -> Result<(), Problem>;
+    /// Everybody who was ever a principal, by what is acknowledged now.
+    async fn principals(&self) -> Result<Vec<PrincipalListed>, Problem>;
+    /// Looks at the stores this process holds, for `assent doctor`.
+    async fn examine(&self) -> Examined;
+}
+
+/// What an examination found.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Examined {
+    /// One for each thing looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: String,
+    /// How it stands: `ok`, `warn` or `fail`.
+    pub status: String,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it; empty when nothing is.
+    pub fix: String,
+}
+
+/// A principal, as lists show it.
+#[derive(Debug)]
+pub struct PrincipalListed {
+    /// Its name.
+    pub name: String,
+    /// `analyst` or `officer`.
+    pub role: &'static str,
+    /// The purposes it may use data for.
+    pub purposes: Vec<String>,
+    /// Whether its token counts no more.
+    pub revoked: bool,
 }
 
 /// Changes of definitions.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray, UInt64Array};
-use assent_consent::{FactKind, Reason, Selector, SubjectId, Verdict};
+use assent_consent::{FactKind, Namespace, Reason, Selector, SubjectId, Verdict};
+use assent_event::Identifier;
 use assent_segment::{Asked, BaseCounts, LawfulSession, MemberExplained};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -11,11 +12,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::Services;
 use crate::answer;
 use crate::body::JsonBody;
 use crate::problem::Problem;
 use crate::query::principal;
+use crate::routes::Asking;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,33 +25,35 @@ pub(crate) struct Explain {
     channel: Option<String>,
     recipient: Option<String>,
     member: Option<String>,
+    /// Whom somebody knows by `namespace=value`.
+    identifier: Option<String>,
     sql: Option<String>,
     /// The legal-duty purpose under which an officer looks at one member.
     under: Option<String>,
 }
 
 pub(crate) async fn explain(
-    State(services): State<Services>,
+    State(asking): State<Asking>,
     headers: HeaderMap,
     JsonBody(explain): JsonBody<Explain>,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal(&services, &headers).await?;
+    let principal = principal(&asking.engine, &headers).await?;
     let about = Asked {
         purpose: explain.purpose,
         channel: explain.channel,
         recipient: explain.recipient,
     };
     let open =
-        async |asked: &Asked| LawfulSession::open(&services.engine, &principal, asked, None).await;
-    match (explain.member, explain.sql) {
-        (Some(member), _) => {
-            let member: SubjectId = member.parse().map_err(|_| {
-                Problem::invalid(
-                    "member_unreadable",
-                    "a member id has 32 hexadecimal digits, as `members.member_id` shows it",
-                )
-            })?;
+        async |asked: &Asked| LawfulSession::open(&asking.engine, &principal, asked, None).await;
+    let of_one = match (explain.member, explain.identifier) {
+        (Some(_), Some(_)) => return Err(one_of_both()),
+        (Some(member), None) => Some(Who::Member(member_id(&member)?)),
+        (None, Some(identifier)) => Some(Who::Known(known_by(&identifier)?)),
+        (None, None) => None,
+    };
+    match (of_one, explain.sql) {
+        (Some(who), _) => {
             if explain.under.is_none() {
                 return Err(Problem::invalid(
                     "under_missing",
@@ -61,10 +64,13 @@ pub(crate) async fn explain(
                 purpose: explain.under,
                 ..Asked::default()
             };
-            let told = open(&under)
-                .await?
-                .explain_member(member, &about, None)
-                .await?;
+            let session = open(&under).await?;
+            let told = match who {
+                Who::Member(member) => session.explain_member(member, &about, None).await?,
+                Who::Known(identifier) => {
+                    session.explain_identifier(identifier, &about, None).await?
+                }
+            };
             let text = serde_json::to_string_pretty(&member_json(&told))
                 .map_err(|error| Problem::internal(&error))?;
             let json = [(header::CONTENT_TYPE, "application/json")];
@@ -78,6 +84,44 @@ pub(crate) async fn explain(
         }
         (None, None) => counted(format, &reasons(&open(&about).await?.base_counts().await?)),
     }
+}
+
+/// Of whom an officer asks.
+enum Who {
+    Member(SubjectId),
+    Known(Identifier),
+}
+
+fn one_of_both() -> Problem {
+    Problem::invalid(
+        "member_and_identifier",
+        "name the person by member or by identifier, not by both",
+    )
+}
+
+fn member_id(text: &str) -> Result<SubjectId, Problem> {
+    text.parse().map_err(|_| {
+        Problem::invalid(
+            "member_unreadable",
+            "a member id has 32 hexadecimal digits, as `members.member_id` shows it",
+        )
+    })
+}
+
+/// `namespace=value`; the value may hold further equals signs.
+fn known_by(text: &str) -> Result<Identifier, Problem> {
+    let unreadable = || {
+        Problem::invalid(
+            "identifier_unreadable",
+            "an identifier is written namespace=value, such as customer_no=1042",
+        )
+    };
+    let (namespace, value) = text.split_once('=').ok_or_else(unreadable)?;
+    let namespace = Namespace::parse(namespace).map_err(|_| unreadable())?;
+    if value.is_empty() {
+        return Err(unreadable());
+    }
+    Ok(Identifier::new(namespace, value))
 }
 
 /// The base, then what is lost to each reason, then what is left.

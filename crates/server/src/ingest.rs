@@ -10,10 +10,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::Services;
 use crate::authorization;
 use crate::body;
 use crate::problem::Problem;
+use crate::routes::Taking;
 
 /// The tracking routes, with the short names of the browser SDK.
 pub(crate) const TRACKING: [(&str, Route); 14] = [
@@ -34,25 +34,25 @@ pub(crate) const TRACKING: [(&str, Route); 14] = [
 ];
 
 pub(crate) async fn events(
-    State(services): State<Services>,
+    State(taking): State<Taking>,
     route: Route,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let (head, body) = request.into_parts();
     let caller = authorization::caller(&head.headers)?;
-    let body = body::read(&head.headers, body, services.body_limit).await?;
-    let outcomes = services.intake.events(&caller, route, body.into()).await?;
+    let body = body::read(&head.headers, body, taking.body_limit).await?;
+    let outcomes = taking.intake.events(&caller, route, body.into()).await?;
     Ok(Json(answer(&outcomes)))
 }
 
 pub(crate) async fn consents(
-    State(services): State<Services>,
+    State(taking): State<Taking>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let caller = authorization::caller(&head.headers)?;
-    let body = body::read(&head.headers, body, services.body_limit).await?;
-    let outcomes = services.intake.consents_bytes(&caller, &body).await?;
+    let body = body::read(&head.headers, body, taking.body_limit).await?;
+    let outcomes = taking.intake.consents_bytes(&caller, &body).await?;
     Ok(decided(&outcomes))
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Owns routes, bodies, credentials and problems (RFC 9457). It refuses to know file formats, logs and stores: those
 //! stand behind [`Services`]. Two surfaces: [`router`] for the port, [`local_router`] for the socket of whoever owns
-//! the data directory, which adds definitions, principals, imports and the projection.
+//! the process, which adds definitions, principals, imports and the projection. A process answers the routes of its
+//! roles ([`Roles`]); on the others it says which role it lacks.
 
 mod answer;
 mod authorization;
@@ -13,86 +14,58 @@ mod explain;
 mod health;
 mod ingest;
 mod local;
+pub mod metrics;
 mod problem;
 mod query;
+mod roles;
+mod routes;
 mod segments;
 
 use std::sync::Arc;
 
 use assent_intake::Intake;
 use assent_segment::Engine;
-use axum::Router;
-use axum::routing::{get, post};
 
 pub use control::{
-    Change, Changes, Control, ImportProgress, ImportRequest, NewPrincipal, Projected,
+    Change, Changes, Control, Examined, Finding, ImportProgress, ImportRequest, NewPrincipal,
+    PrincipalListed, Projected,
 };
-pub use health::Readiness;
+pub use health::{NotReady, Readiness};
+pub use metrics::Metrics;
 pub use problem::{Fault, Problem};
+pub use roles::{ProcessRole, Roles};
+pub use routes::{Route, local_router, router, table};
 
-/// What the routes stand on.
+/// What the routes stand on. A process has of it what its roles need.
 #[derive(Clone)]
 pub struct Services {
-    /// Takes events and decisions in.
-    pub intake: Arc<Intake>,
-    /// Opens lawful sessions.
-    pub engine: Arc<Engine>,
+    /// Takes events and decisions in: the role `intake`.
+    pub intake: Option<Arc<Intake>>,
+    /// Opens lawful sessions: the role `query`.
+    pub engine: Option<Arc<Engine>>,
+    /// Whether this process folds events into profiles: the role `projector`.
+    pub projects: bool,
     /// Changes the stores, for their owner.
     pub control: Arc<dyn Control>,
     /// Tells whether this process can do its job.
     pub readiness: Arc<dyn Readiness>,
+    /// The numbers of this process, if it tells any.
+    pub metrics: Option<Arc<dyn Metrics>>,
     /// Bytes a request body may have, inflated.
     pub body_limit: usize,
 }
 
-/// The routes of the port.
-pub fn router(services: Services) -> Router {
-    shared().fallback(not_found).with_state(services)
-}
-
-/// The routes of the local socket: those of the port and the owner's.
-pub fn local_router(services: Services) -> Router {
-    shared()
-        .route("/local/plan", post(local::plan))
-        .route("/local/apply", post(local::apply))
-        .route("/local/project", post(local::project))
-        .route("/local/import", post(local::import))
-        .route(
-            "/local/principals",
-            get(local::principals).post(local::add_principal),
-        )
-        .route(
-            "/local/principals/{name}/revoke",
-            post(local::revoke_principal),
-        )
-        .route("/local/segments/{name}/export", post(segments::export))
-        .fallback(not_found)
-        .with_state(services)
-}
-
-fn shared() -> Router<Services> {
-    let mut router = Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/v1/consents", post(ingest::consents))
-        .route("/v1/query", post(query::query))
-        .route("/v1/explain", post(explain::explain))
-        .route("/v1/segments", get(segments::list))
-        .route("/v1/segments/{name}", get(segments::show))
-        .route("/v1/segments/{name}/run", post(segments::run));
-    for (path, route) in ingest::TRACKING {
-        router = router.route(
-            path,
-            post(move |services, request| ingest::events(services, route, request)),
-        );
+impl Services {
+    /// The roles of this process.
+    #[must_use]
+    pub fn roles(&self) -> Roles {
+        let has = [
+            (ProcessRole::Intake, self.intake.is_some()),
+            (ProcessRole::Projector, self.projects),
+            (ProcessRole::Query, self.engine.is_some()),
+        ];
+        has.into_iter()
+            .filter_map(|(role, has)| has.then_some(role))
+            .collect()
     }
-    router
-}
-
-async fn not_found() -> Problem {
-    Problem::new(
-        axum::http::StatusCode::NOT_FOUND,
-        "no_such_route",
-        "there is no such route; the README lists them",
-    )
 }

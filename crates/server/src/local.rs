@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, StringArray};
-use assent_consent::PurposeId;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
@@ -16,11 +15,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::Services;
 use crate::answer;
 use crate::body::JsonBody;
-use crate::control::{Changes, ImportRequest, NewPrincipal, Projected};
+use crate::control::{Changes, Examined, ImportRequest, NewPrincipal, PrincipalListed, Projected};
 use crate::problem::Problem;
+use crate::routes::Owning;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,17 +28,17 @@ pub(crate) struct Programme {
 }
 
 pub(crate) async fn plan(
-    State(services): State<Services>,
+    State(owning): State<Owning>,
     JsonBody(programme): JsonBody<Programme>,
 ) -> Result<Json<Changes>, Problem> {
-    services.control.plan(programme.dir).await.map(Json)
+    owning.control.plan(programme.dir).await.map(Json)
 }
 
 pub(crate) async fn apply(
-    State(services): State<Services>,
+    State(owning): State<Owning>,
     JsonBody(programme): JsonBody<Programme>,
 ) -> Result<Json<Changes>, Problem> {
-    services.control.apply(programme.dir).await.map(Json)
+    owning.control.apply(programme.dir).await.map(Json)
 }
 
 #[derive(Deserialize)]
@@ -49,19 +48,19 @@ pub(crate) struct Project {
 }
 
 pub(crate) async fn project(
-    State(services): State<Services>,
+    State(owning): State<Owning>,
     JsonBody(project): JsonBody<Project>,
 ) -> Result<Json<Projected>, Problem> {
-    services.control.project(project.rebuild).await.map(Json)
+    owning.control.project(project.rebuild).await.map(Json)
 }
 
 /// Streams one line of progress after each acknowledged batch.
 pub(crate) async fn import(
-    State(services): State<Services>,
+    State(owning): State<Owning>,
     JsonBody(request): JsonBody<ImportRequest>,
 ) -> Response {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    tokio::spawn(async move { services.control.import(request, sender).await });
+    tokio::spawn(async move { owning.control.import(request, sender).await });
     let lines =
         futures::stream::poll_fn(move |context| receiver.poll_recv(context)).map(|progress| {
             let mut line = serde_json::to_vec(&progress)?;
@@ -76,50 +75,43 @@ pub(crate) async fn import(
 }
 
 pub(crate) async fn add_principal(
-    State(services): State<Services>,
+    State(owning): State<Owning>,
     JsonBody(request): JsonBody<NewPrincipal>,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    let token = services.control.add_principal(request).await?;
+    let token = owning.control.add_principal(request).await?;
     Ok(Json(json!({ "token": token })))
 }
 
 pub(crate) async fn revoke_principal(
-    State(services): State<Services>,
+    State(owning): State<Owning>,
     Path(name): Path<String>,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    services.control.revoke_principal(&name).await?;
+    owning.control.revoke_principal(&name).await?;
     Ok(Json(json!({ "revoked": name })))
 }
 
 pub(crate) async fn principals(
-    State(services): State<Services>,
+    State(owning): State<Owning>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let permit = services.engine.permit();
-    permit
-        .barrier()
-        .await
-        .map_err(|error| Problem::unavailable("barrier", error.to_string()))?;
-    let registry = permit.registry();
-    let mut names = Vec::new();
-    let mut roles = Vec::new();
-    let mut purposes = Vec::new();
-    let mut revoked = Vec::new();
-    for principal in registry.principals() {
-        names.push(Some(principal.name.clone()));
-        roles.push(Some(principal.role.as_str()));
-        let list: Vec<&str> = principal.purposes.iter().map(PurposeId::as_str).collect();
-        purposes.push(Some(list.join(" ")));
-        revoked.push(Some(principal.revoked));
-    }
+    let listed = owning.control.principals().await?;
+    let text = |of: &dyn Fn(&PrincipalListed) -> String| -> ArrayRef {
+        let texts = listed.iter().map(|principal| Some(of(principal)));
+        Arc::new(texts.collect::<StringArray>())
+    };
+    let revoked: BooleanArray = listed.iter().map(|one| Some(one.revoked)).collect();
     answer::table(
         format,
         [
-            ("name", Arc::new(StringArray::from(names)) as ArrayRef),
-            ("role", Arc::new(StringArray::from(roles))),
-            ("purposes", Arc::new(StringArray::from(purposes))),
-            ("revoked", Arc::new(BooleanArray::from(revoked))),
+            ("name", text(&|one| one.name.clone())),
+            ("role", text(&|one| one.role.to_owned())),
+            ("purposes", text(&|one| one.purposes.join(" "))),
+            ("revoked", Arc::new(revoked)),
         ],
     )
+}
+
+pub(crate) async fn examine(State(owning): State<Owning>) -> Json<Examined> {
+    Json(owning.control.examine().await)
 }

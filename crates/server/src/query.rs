@@ -2,17 +2,17 @@
 
 use assent_consent::Timestamp;
 use assent_programme::Principal;
-use assent_segment::{Asked, LawfulSession};
+use assent_segment::{Asked, Engine, LawfulSession};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::Services;
 use crate::answer;
 use crate::authorization;
 use crate::body::JsonBody;
 use crate::problem::Problem;
+use crate::routes::Asking;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,29 +25,26 @@ pub(crate) struct Query {
 }
 
 pub(crate) async fn query(
-    State(services): State<Services>,
+    State(asking): State<Asking>,
     headers: HeaderMap,
     JsonBody(query): JsonBody<Query>,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal(&services, &headers).await?;
+    let principal = principal(&asking.engine, &headers).await?;
     let asked = Asked {
         purpose: query.purpose,
         channel: query.channel,
         recipient: query.recipient,
     };
     let as_of = instant(query.as_of.as_deref())?;
-    let session = LawfulSession::open(&services.engine, &principal, &asked, as_of).await?;
+    let session = LawfulSession::open(&asking.engine, &principal, &asked, as_of).await?;
     answer::rows(format, &session.query(&query.sql).await?)
 }
 
 /// The principal whose token the request carries, as of now: a revocation acknowledged before counts (I2).
-pub(crate) async fn principal(
-    services: &Services,
-    headers: &HeaderMap,
-) -> Result<Principal, Problem> {
+pub(crate) async fn principal(engine: &Engine, headers: &HeaderMap) -> Result<Principal, Problem> {
     let token = authorization::bearer(headers)?;
-    let permit = services.engine.permit();
+    let permit = engine.permit();
     permit
         .barrier()
         .await

@@ -12,22 +12,22 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::Services;
 use crate::answer;
 use crate::body::JsonBody;
 use crate::problem::Problem;
 use crate::query::{instant, principal};
+use crate::routes::Asking;
 
 /// Days after which an exported file must not be used: people may withdraw meanwhile.
 const EXPORT_VALID_DAYS: u32 = 7;
 
 pub(crate) async fn list(
-    State(services): State<Services>,
+    State(asking): State<Asking>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal(&services, &headers).await?;
-    let segments = services.engine.segments(&principal);
+    let principal = principal(&asking.engine, &headers).await?;
+    let segments = asking.engine.segments(&principal);
     let text = |of: &dyn Fn(&assent_segment::SegmentSummary) -> Option<String>| -> ArrayRef {
         Arc::new(segments.iter().map(of).collect::<StringArray>())
     };
@@ -62,12 +62,12 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn show(
-    State(services): State<Services>,
+    State(asking): State<Asking>,
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let principal = principal(&services, &headers).await?;
-    let segment = services.engine.segment(&principal, &name)?;
+    let principal = principal(&asking.engine, &headers).await?;
+    let segment = asking.engine.segment(&principal, &name)?;
     let wants_text = headers
         .get(axum::http::header::ACCEPT)
         .is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
@@ -112,17 +112,17 @@ pub(crate) struct Run {
 }
 
 pub(crate) async fn run(
-    State(services): State<Services>,
+    State(asking): State<Asking>,
     headers: HeaderMap,
     Path(name): Path<String>,
     body: Request,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal(&services, &headers).await?;
+    let principal = principal(&asking.engine, &headers).await?;
     // An empty body asks for the present.
-    let JsonBody(run) = JsonBody::<Run>::or_default(body, &services).await?;
+    let JsonBody(run) = JsonBody::<Run>::or_default(body, &asking).await?;
     let as_of = instant(run.as_of.as_deref())?;
-    let session = LawfulSession::for_segment(&services.engine, &principal, &name, as_of).await?;
+    let session = LawfulSession::for_segment(&asking.engine, &principal, &name, as_of).await?;
     answer::rows(format, &session.run_segment(&name).await?.result)
 }
 
@@ -134,14 +134,14 @@ pub(crate) struct Export {
 }
 
 pub(crate) async fn export(
-    State(services): State<Services>,
+    State(asking): State<Asking>,
     headers: HeaderMap,
     Path(name): Path<String>,
     JsonBody(export): JsonBody<Export>,
 ) -> Result<Json<Value>, Problem> {
-    let principal = principal(&services, &headers).await?;
+    let principal = principal(&asking.engine, &headers).await?;
     let format: ExportFormat = export.format.parse().map_err(Problem::from)?;
-    let session = LawfulSession::for_segment(&services.engine, &principal, &name, None).await?;
+    let session = LawfulSession::for_segment(&asking.engine, &principal, &name, None).await?;
     let exported = session
         .export_segment(&name, format, &export.dir, EXPORT_VALID_DAYS)
         .await?;

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 pub async fn plan(at: At, dir: &Path) -> Result<(), Failure> {
     let body = json!({ "dir": absolute(dir)? });
     let answer = at
-        .founding(async |connection| {
+        .founding(None, async |connection| {
             connection
                 .post("/local/plan", "application/json", &body)
                 .await?
@@ -33,7 +33,7 @@ pub async fn plan(at: At, dir: &Path) -> Result<(), Failure> {
 pub async fn apply(at: At, dir: &Path) -> Result<(), Failure> {
     let body = json!({ "dir": absolute(dir)? });
     let answer = at
-        .founding(async |connection| {
+        .founding(None, async |connection| {
             connection
                 .post("/local/apply", "application/json", &body)
                 .await?

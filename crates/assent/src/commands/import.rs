@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{At, absolute};
 use crate::cli::Import;
 use crate::failure::Failure;
+use assent_server::ProcessRole;
 
 /// Brings one file in and says how many rows were taken, were duplicates, were refused.
 pub async fn run(at: At, import: Import) -> Result<(), Failure> {
@@ -32,7 +33,7 @@ pub async fn run(at: At, import: Import) -> Result<(), Failure> {
     );
     let mut last = Value::Null;
     let outcome = at
-        .connected(async |connection| {
+        .connected(Some(ProcessRole::Intake), async |connection| {
             connection
                 .follow("/local/import", &body, |progress| {
                     bar.set_length(progress["lines"].as_u64().unwrap_or_default());

@@ -20,7 +20,7 @@ pub async fn run(at: At, command: Principal) -> Result<(), Failure> {
             };
             let body = json!({ "name": name, "role": role, "purposes": purposes });
             let answer = at
-                .connected(async |connection| {
+                .connected(None, async |connection| {
                     connection
                         .post("/local/principals", "application/json", &body)
                         .await?
@@ -37,7 +37,7 @@ pub async fn run(at: At, command: Principal) -> Result<(), Failure> {
         }
         Principal::List { format } => {
             let answer = at
-                .connected(async |connection| {
+                .connected(None, async |connection| {
                     connection
                         .get("/local/principals", format.media_type())
                         .await
@@ -47,7 +47,7 @@ pub async fn run(at: At, command: Principal) -> Result<(), Failure> {
         }
         Principal::Revoke { name } => {
             let path = format!("/local/principals/{name}/revoke");
-            at.connected(async |connection| {
+            at.connected(None, async |connection| {
                 connection.post(&path, "application/json", &json!({})).await
             })
             .await?;

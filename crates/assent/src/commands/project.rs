@@ -4,11 +4,12 @@ use serde_json::json;
 
 use super::At;
 use crate::failure::Failure;
+use assent_server::ProcessRole;
 
 /// Catches the profiles up with the journal, or folds them anew.
 pub async fn run(at: At, rebuild: bool) -> Result<(), Failure> {
     let answer = at
-        .connected(async |connection| {
+        .connected(Some(ProcessRole::Projector), async |connection| {
             connection
                 .post(
                     "/local/project",

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{At, print};
 use crate::cli::Query;
 use crate::failure::Failure;
+use assent_server::ProcessRole;
 
 /// Runs one lawful query and prints its rows.
 pub async fn run(at: At, query: Query) -> Result<(), Failure> {
@@ -16,7 +17,7 @@ pub async fn run(at: At, query: Query) -> Result<(), Failure> {
         "as_of": query.as_of,
     });
     let answer = at
-        .connected(async |connection| {
+        .connected(Some(ProcessRole::Query), async |connection| {
             connection
                 .post("/v1/query", query.format.media_type(), &body)
                 .await

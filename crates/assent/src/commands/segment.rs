@@ -5,11 +5,12 @@ use serde_json::json;
 use super::{At, absolute, print, print_bytes};
 use crate::cli::{FileFormat, Segment};
 use crate::failure::Failure;
+use assent_server::ProcessRole;
 
 /// Runs one of the segment commands.
 pub async fn run(at: At, command: Segment) -> Result<(), Failure> {
     let answer = at
-        .connected(async |connection| match command {
+        .connected(Some(ProcessRole::Query), async |connection| match command {
             Segment::Run {
                 name,
                 as_of,

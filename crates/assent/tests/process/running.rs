@@ -34,6 +34,18 @@ pub fn assent_ok(data_dir: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
+/// `assent ARGS` in this folder, with nothing of the environment but these variables.
+pub fn assent_bare(folder: &Path, environment: &[(&str, &str)], args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_assent"))
+        .current_dir(folder)
+        .env_clear()
+        .env("COLUMNS", "100")
+        .envs(environment.iter().copied())
+        .args(args)
+        .output()
+        .expect("the binary starts")
+}
+
 fn command(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assent"));
     command
@@ -85,6 +97,16 @@ impl Server {
         assert!(killed.is_ok_and(|status| status.success()));
     }
 
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end of a server that was told to stop. Returns whether it ended well.
+    pub fn ended(mut self) -> bool {
+        self.child.wait().expect("reaped").success()
+    }
+
     /// SIGTERM, and wait: the graceful stop. Returns whether it ended well.
     pub fn stop(mut self) -> bool {
         let pid = self.child.id().to_string();
@@ -122,6 +144,20 @@ impl Server {
         Response::parse(&raw)
     }
 
+    /// Begins a POST with a write key whose body has this length, and sends the first part of it.
+    pub fn begin(&self, path: &str, write_key: &str, length: usize, first: &[u8]) -> Begun {
+        let mut stream = TcpStream::connect(&self.address).expect("accepted");
+        let credential = base64::engine::general_purpose::STANDARD.encode(format!("{write_key}:"));
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {length}\r\n\
+             authorization: Basic {credential}\r\n\r\n",
+            self.address
+        );
+        stream.write_all(head.as_bytes()).expect("writable");
+        stream.write_all(first).expect("writable");
+        Begun(stream)
+    }
+
     /// Posts JSON with a write key.
     pub fn post(&self, path: &str, write_key: &str, body: &Value) -> Option<Response> {
         let credential = base64::engine::general_purpose::STANDARD.encode(format!("{write_key}:"));
@@ -140,6 +176,19 @@ impl Drop for Server {
         // Ended already is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A request that is not sent to its end.
+pub struct Begun(TcpStream);
+
+impl Begun {
+    /// Sends the rest. `None` when the server did not answer.
+    pub fn finish(&mut self, rest: &[u8]) -> Option<Response> {
+        self.0.write_all(rest).ok()?;
+        let mut raw = Vec::new();
+        let _ = self.0.read_to_end(&mut raw);
+        Response::parse(&raw)
     }
 }
 

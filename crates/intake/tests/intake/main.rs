@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod among_others;
 mod consents;
 mod fuzz;
 mod imports;

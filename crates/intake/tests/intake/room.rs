@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use assent_consent::{Namespace, Notice, Purpose, SubjectId, Timestamp};
 use assent_event::{Envelope, Identifier, Kind, Payload, topics};
-use assent_intake::{Caller, Code, Intake, Limits, Outcome, Rejected, Route, Warning, WarningCode};
+use assent_intake::{
+    Caller, Code, CurrentRegistry, Intake, Limits, Outcome, Rejected, Route, Warning, WarningCode,
+};
 use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal, ReadLimit, Topic};
 use assent_programme::{
     AccountTraits, IdentifiedTrait, Programme, RegistryState, SourceDefinition, SourceKind,
@@ -196,6 +198,20 @@ impl Room {
         found.retain(|found| found.envelope.kind == kind);
         found.sort_by_key(|found| found.envelope.times.received_at);
         found
+    }
+}
+
+impl Room {
+    /// Another intake over the same stores, which learns definitions and receipts from here.
+    pub(crate) fn intake_among(&self, others: Arc<dyn CurrentRegistry>) -> Intake {
+        let now = Arc::clone(&self.now);
+        Intake::new(
+            Arc::clone(&self.journal) as Arc<dyn Journal>,
+            Arc::clone(&self.vault) as Arc<dyn Vault>,
+            others,
+            Arc::new(move || Timestamp::from_micros(now.load(Ordering::SeqCst))),
+            Arc::clone(&self.random) as Arc<dyn RandomSource>,
+        )
     }
 }
 

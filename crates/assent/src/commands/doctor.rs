@@ -1,0 +1,191 @@
+//! `assent doctor`: one line for each thing that must be right, with what to do about it.
+//!
+//! What this machine can tell it looks at itself. The stores are looked at by the server that holds them, if one runs,
+//! else here, one by one, so that one that is broken does not hide the next.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use assent_server::{Examined, Finding, Roles};
+use assent_vault::RandomSource;
+use comfy_table::{Table, presets};
+use tokio::net::UnixStream;
+
+use super::print_bytes;
+use crate::cli::FindingFormat;
+use crate::clock;
+use crate::config::{Config, JournalKind, Profiles, Sources};
+use crate::connection::{Connection, TOKEN_FILE};
+use crate::examine::{self, Status, finding};
+use crate::failure::{Explained, Failure};
+use crate::node::Node;
+use crate::stores;
+
+/// Looks at everything and prints it.
+///
+/// # Errors
+/// Something failed.
+pub async fn run(sources: &Sources, format: FindingFormat) -> Result<(), Failure> {
+    let findings = match Config::load(sources) {
+        Ok(config) => examined(&config).await,
+        Err(faults) => faults
+            .into_iter()
+            .map(|fault| {
+                let fix = "mend the setting; `assent config default` explains each";
+                finding("configuration", Status::Fail, fault, fix)
+            })
+            .collect(),
+    };
+    let text = match format {
+        FindingFormat::Table => table(&findings),
+        FindingFormat::Json => {
+            let findings = Examined {
+                findings: findings.clone(),
+            };
+            let json = serde_json::to_string_pretty(&findings).explained("findings")?;
+            format!("{json}\n")
+        }
+    };
+    print_bytes(text.as_bytes())?;
+    let failed = findings
+        .iter()
+        .filter(|one| one.status == Status::Fail.as_str())
+        .count();
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::failed(format!(
+            "{failed} of {} failed",
+            findings.len()
+        ))),
+    }
+}
+
+async fn examined(config: &Config) -> Vec<Finding> {
+    let detail = format!("reads; roles {}", config.roles);
+    let mut findings = vec![finding("configuration", Status::Ok, detail, "")];
+    if UnixStream::connect(&config.server.socket).await.is_ok() {
+        findings.extend(by_the_server(config).await);
+    } else {
+        let detail = format!("none answers on {}", config.server.socket.display());
+        findings.push(finding("server", Status::Warn, detail, "assent serve"));
+        findings.extend(by_ourselves(config).await);
+    }
+    findings.extend(this_machine(config));
+    findings
+}
+
+/// What the running server says of itself and of its stores.
+async fn by_the_server(config: &Config) -> Vec<Finding> {
+    let asked = async {
+        let connection = Connection::open(config, None, None, false).await?;
+        let examined = connection.get("/local/examine", "application/json").await?;
+        let ready = connection.get("/readyz", "application/json").await;
+        Ok::<_, Failure>((examined.json()?, ready))
+    };
+    match asked.await {
+        Ok((examined, ready)) => {
+            let mut findings = vec![match ready {
+                Ok(_) => finding("server", Status::Ok, "runs and is ready", ""),
+                Err(failure) => finding(
+                    "server",
+                    Status::Fail,
+                    failure.message.replace('\n', "; "),
+                    "see below",
+                ),
+            }];
+            let examined: Examined = serde_json::from_value(examined).unwrap_or_default();
+            findings.extend(examined.findings);
+            findings
+        }
+        Err(failure) => vec![finding(
+            "server",
+            Status::Fail,
+            failure,
+            "see the log of the server",
+        )],
+    }
+}
+
+/// Opens the stores one by one; when all can be opened, looks at them as a server does.
+async fn by_ourselves(config: &Config) -> Vec<Finding> {
+    if let JournalKind::Embedded = config.journal
+        && !config.data_dir.is_dir()
+    {
+        let detail = format!("{}: no data here", config.data_dir.display());
+        return vec![finding(
+            "stores",
+            Status::Warn,
+            detail,
+            "assent apply DIR begins",
+        )];
+    }
+    let mut findings = Vec::new();
+    let journal = stores::journal(config).await;
+    if let Err(failure) = &journal {
+        findings.push(finding(
+            "journal",
+            Status::Fail,
+            failure,
+            "see that it can be reached; assent topics tells of its topics",
+        ));
+    }
+    let random: Arc<dyn RandomSource> = Arc::new(clock::generator());
+    let vault = stores::vault(config, &random);
+    if let Err(failure) = &vault {
+        let fix = "see that it can be reached, and that the master key is the one it was made with";
+        findings.push(finding("vault", Status::Fail, failure, fix));
+    }
+    if journal.is_err() || vault.is_err() {
+        return findings;
+    }
+    // Embedded stores are open once at a time.
+    drop((journal, vault));
+    let whole = Config {
+        roles: Roles::all(),
+        ..config.clone()
+    };
+    match Node::open(whole).await {
+        Ok(node) => findings.extend(examine::stores(config, node.stores()).await),
+        Err(failure) => findings.push(finding(
+            "stores",
+            Status::Fail,
+            failure,
+            "mend what it says",
+        )),
+    }
+    findings
+}
+
+/// Files, their permissions, and the space they lie in.
+fn this_machine(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let Profiles::Local(profiles) = &config.profiles;
+    for dir in [&config.data_dir, profiles] {
+        if dir.is_dir() {
+            findings.push(examine::space(dir));
+        }
+    }
+    let mut private: Vec<PathBuf> = vec![
+        config.data_dir.clone(),
+        config.server.socket.clone(),
+        config.data_dir.join(TOKEN_FILE),
+    ];
+    private.extend(config.vault.master_key.path().map(PathBuf::from));
+    findings.extend(private.iter().filter_map(|path| examine::privacy(path)));
+    findings
+}
+
+fn table(findings: &[Finding]) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["", "check", "found"]);
+    for one in findings {
+        let detail = match one.fix.as_str() {
+            "" => one.detail.clone(),
+            fix => format!("{}\n→ {fix}", one.detail),
+        };
+        table.add_row([one.status.as_str(), one.check.as_str(), &detail]);
+    }
+    format!("{}\n", table.trim_fmt())
+}

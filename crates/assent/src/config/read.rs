@@ -1,0 +1,301 @@
+//! What the settings mean, and which of them do not go together.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use assent_event::topics;
+use assent_journal::Topic;
+use assent_journal_kafka::{KafkaConfig, Replication};
+use assent_server::Roles;
+
+use super::raw::{Fault, RawConfig, VERSION};
+use super::secret::SecretAt;
+use super::value::Value;
+use super::{Config, JournalKind, Profiles, Query, Server, Telemetry, Traces, Vault, VaultKind};
+
+impl Config {
+    /// Makes sense of the settings.
+    ///
+    /// # Errors
+    /// Every fault, with the place of the setting.
+    pub fn read(raw: &RawConfig) -> Result<Self, Vec<Fault>> {
+        let mut reader = Reader {
+            raw,
+            faults: Vec::new(),
+        };
+        let config = reader.config();
+        config.agrees(&mut reader);
+        if reader.faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(reader.faults)
+        }
+    }
+
+    /// Settings that contradict one another.
+    fn agrees(&self, reader: &mut Reader<'_>) {
+        let embedded_vault = match self.vault.kind {
+            VaultKind::Embedded => true,
+        };
+        if let JournalKind::Kafka(kafka) = &self.journal {
+            if kafka.brokers.is_empty() {
+                reader.fault(
+                    "journal.kafka.brokers",
+                    "name the brokers of the Kafka journal",
+                );
+            }
+            if kafka.replication.min_in_sync > kafka.replication.factor {
+                reader.fault(
+                    "journal.kafka.min_in_sync",
+                    "is more than there are copies: journal.kafka.replication",
+                );
+            }
+            if embedded_vault && self.roles != Roles::all() {
+                reader.fault(
+                    "vault.kind",
+                    "the embedded vault belongs to one process; processes that share the work need one that is shared",
+                );
+            }
+        }
+        if self.query.limits.timeout > self.projection.keep_for {
+            reader.fault(
+                "projector.keep_for",
+                "is shorter than query.timeout: a query could lose its files",
+            );
+        }
+    }
+}
+
+/// Reads settings one by one and gathers the faults.
+struct Reader<'r> {
+    raw: &'r RawConfig,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn config(&mut self) -> Config {
+        if self.whole("version") != VERSION {
+            self.fault(
+                "version",
+                "this program reads version 1; use a newer program",
+            );
+        }
+        Config {
+            data_dir: self.path("data_dir"),
+            roles: self.roles(),
+            log: self.text("log"),
+            server: Server {
+                port: self.number("server.port"),
+                socket: self.path("server.socket"),
+                drain_delay: self.span("server.drain_delay"),
+                drain: self.span("server.drain"),
+            },
+            partitions: self.number_from("journal.partitions", 1),
+            journal: self.journal(),
+            vault: self.vault(),
+            profiles: self.profiles(),
+            intake: assent_intake::Limits {
+                event_bytes: self.size("intake.event_bytes"),
+                body_bytes: self.size("intake.body_bytes"),
+                events: self.number_from("intake.events", 1),
+                remembered: self.number("intake.remembered"),
+            },
+            projection: assent_projection::Settings {
+                batch_records: self.number_from("projector.batch_records", 1),
+                batch_bytes: self.size("projector.batch_bytes"),
+                max_files: self.number_from("projector.max_files", 2),
+                keep_manifests: self.number_from("projector.keep_manifests", 1),
+                keep_for: self.span("projector.keep_for"),
+                poll: self.span("projector.poll"),
+                linger: self.span("projector.linger"),
+                ..assent_projection::Settings::default()
+            },
+            query: self.query(),
+            telemetry: self.telemetry(),
+        }
+    }
+
+    fn roles(&mut self) -> Roles {
+        let names = self.list("roles");
+        names.join(",").parse().unwrap_or_else(|what: String| {
+            self.fault("roles", &what);
+            Roles::all()
+        })
+    }
+
+    fn journal(&mut self) -> JournalKind {
+        let kind = self.text("journal.kind");
+        let kafka = self.kafka();
+        match kind.as_str() {
+            "kafka" => JournalKind::Kafka(Box::new(kafka)),
+            _ => JournalKind::Embedded,
+        }
+    }
+
+    fn kafka(&mut self) -> KafkaConfig {
+        let brokers = match self.raw.value("journal.kafka.brokers") {
+            Some(Value::List(brokers)) => brokers.join(","),
+            _ => String::new(),
+        };
+        let partitions = super::topics(self.number_from("journal.partitions", 1));
+        let mut kafka = KafkaConfig::new(brokers, partitions);
+        kafka.replication = Replication {
+            factor: self.number_from("journal.kafka.replication", 1),
+            min_in_sync: self.number_from("journal.kafka.min_in_sync", 1),
+        };
+        kafka.request_timeout = self.span("journal.kafka.request_timeout");
+        kafka.append_timeout = self.span("journal.kafka.append_timeout");
+        let rejects = self.span("journal.kafka.rejects_retention");
+        kafka.retention.insert(Topic::new(topics::REJECTS), rejects);
+        if let Some(Value::Span(kept)) = self.raw.value("journal.kafka.behaviour_retention") {
+            kafka.retention.insert(Topic::new(topics::BEHAVIOUR), *kept);
+        }
+        kafka
+    }
+
+    fn vault(&mut self) -> Vault {
+        let _embedded_is_all_there_is = self.text("vault.kind");
+        let master_key = self.raw.secret("vault.master_key");
+        Vault {
+            kind: VaultKind::Embedded,
+            master_key: master_key
+                .unwrap_or_else(|| SecretAt::File(self.unlisted("vault.master_key"))),
+        }
+    }
+
+    fn profiles(&mut self) -> Profiles {
+        Profiles::Local(self.path("profiles.dir"))
+    }
+
+    fn query(&mut self) -> Query {
+        Query {
+            limits: assent_segment::Limits {
+                memory_bytes: self.size("query.memory"),
+                timeout: self.span("query.timeout"),
+                rows: self.number_from("query.rows", 1),
+                partitions: self.number_from("query.partitions", 1),
+                cached_runs: self.number("query.cached_runs"),
+                concurrent: self.number_from("query.concurrent", 1),
+            },
+            permit: assent_permit::Config {
+                barrier_timeout: self.span("query.barrier_timeout"),
+                cached_uses: self.number_from("query.cached_uses", 1),
+                threads: self.number_from("query.verdict_threads", 1),
+                ..assent_permit::Config::default()
+            },
+        }
+    }
+
+    fn telemetry(&mut self) -> Telemetry {
+        let ratio = match self.raw.value("telemetry.traces_ratio") {
+            Some(Value::Fraction(ratio)) => *ratio,
+            _ => 1.0,
+        };
+        if !(0.0..=1.0).contains(&ratio) {
+            self.fault("telemetry.traces_ratio", "a share is from 0 to 1");
+        }
+        let endpoint = match self.raw.value("telemetry.traces_endpoint") {
+            Some(Value::Text(endpoint)) => Some(endpoint.clone()),
+            _ => None,
+        };
+        if endpoint
+            .as_ref()
+            .is_some_and(|endpoint| !endpoint.starts_with("http://"))
+        {
+            self.fault(
+                "telemetry.traces_endpoint",
+                "begins with http://; a collector on this machine takes it from there",
+            );
+        }
+        Telemetry {
+            metrics: self.flag("telemetry.metrics"),
+            traces: endpoint.map(|endpoint| Traces { endpoint, ratio }),
+        }
+    }
+
+    fn fault(&mut self, key: &str, what: &str) {
+        self.faults.push(Fault {
+            place: self.raw.origin(key).to_string(),
+            what: format!("{key}: {what}"),
+        });
+    }
+
+    fn text(&mut self, key: &str) -> String {
+        match self.raw.value(key) {
+            Some(Value::Text(text)) => text.clone(),
+            _ => self.unlisted(key),
+        }
+    }
+
+    fn path(&mut self, key: &str) -> PathBuf {
+        match self.raw.value(key) {
+            Some(Value::Path(path)) => path.clone(),
+            _ => self.unlisted(key),
+        }
+    }
+
+    fn list(&mut self, key: &str) -> Vec<String> {
+        match self.raw.value(key) {
+            Some(Value::List(items)) => items.clone(),
+            _ => self.unlisted(key),
+        }
+    }
+
+    fn flag(&mut self, key: &str) -> bool {
+        match self.raw.value(key) {
+            Some(Value::Flag(flag)) => *flag,
+            _ => self.unlisted(key),
+        }
+    }
+
+    fn span(&mut self, key: &str) -> Duration {
+        match self.raw.value(key) {
+            Some(Value::Span(span)) => *span,
+            _ => self.unlisted(key),
+        }
+    }
+
+    fn whole(&mut self, key: &str) -> u64 {
+        match self.raw.value(key) {
+            Some(Value::Whole(number)) => *number,
+            _ => self.unlisted(key),
+        }
+    }
+
+    fn size(&mut self, key: &str) -> usize {
+        match self.raw.value(key) {
+            Some(Value::Size(bytes)) => self.fitting(key, *bytes),
+            _ => self.unlisted(key),
+        }
+    }
+
+    fn number<N: TryFrom<u64> + Default>(&mut self, key: &str) -> N {
+        let number = self.whole(key);
+        self.fitting(key, number)
+    }
+
+    fn number_from<N: TryFrom<u64> + Default>(&mut self, key: &str, least: u64) -> N {
+        let number = self.whole(key);
+        if number < least {
+            self.fault(key, &format!("is at least {least}"));
+        }
+        self.fitting(key, number)
+    }
+
+    fn fitting<N: TryFrom<u64> + Default>(&mut self, key: &str, number: u64) -> N {
+        N::try_from(number).unwrap_or_else(|_| {
+            self.fault(key, "is too large");
+            N::default()
+        })
+    }
+
+    /// The table of settings lists each with a kind and a default, so this is a slip in the table or here, which the
+    /// tests of both would show.
+    fn unlisted<T: Default>(&mut self, key: &str) -> T {
+        self.fault(
+            key,
+            "has no value of the kind that is read here; a defect of this program",
+        );
+        T::default()
+    }
+}

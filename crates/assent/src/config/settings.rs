@@ -1,0 +1,461 @@
+//! Every setting there is: its name, what it can hold, what it is when nobody says, and what it does.
+//!
+//! The default file, `assent config show`, the names of environment variables and the refusal of what is not listed
+//! here are all made from this table; [`super::read`] says what the values mean.
+
+use super::value::Kind;
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name with its section, such as `server.port`.
+    pub key: &'static str,
+    /// What it can hold.
+    pub kind: Kind,
+    /// What it is when nobody says.
+    pub preset: Preset,
+    /// What it does, a line each.
+    pub about: &'static [&'static str],
+}
+
+/// What a setting is when nobody says.
+#[derive(Clone, Copy, Debug)]
+pub enum Preset {
+    /// This, as it would be typed.
+    Is(&'static str),
+    /// This file or directory below `data_dir`.
+    InDataDir(&'static str),
+    /// Nothing; the text shows what could stand there.
+    Unset(&'static str),
+}
+
+/// A section of the file.
+#[derive(Debug)]
+pub struct Section {
+    /// Its name; empty for what stands before the first section.
+    pub name: &'static str,
+    /// What it is about, a line each.
+    pub about: &'static [&'static str],
+}
+
+/// How secrets end in a file: the file names another file.
+pub const FILE_SUFFIX: &str = "_file";
+
+impl Setting {
+    /// The environment variable that sets it: two underscores stand for the dot, so that the variables which
+    /// Kubernetes makes of services (`ASSENT_SERVER_PORT`) are none of ours.
+    pub fn variable(&self) -> String {
+        format!("ASSENT_{}", self.key.to_uppercase().replace('.', "__"))
+    }
+
+    /// The section it stands in.
+    pub fn section(&self) -> &'static str {
+        self.key.rsplit_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Its name within the section, as it stands in a file.
+    pub fn name_in_file(&self) -> String {
+        let name = self.key.rsplit_once('.').map_or(self.key, |(_, name)| name);
+        match self.kind {
+            Kind::Secret => format!("{name}{FILE_SUFFIX}"),
+            Kind::Text
+            | Kind::Choice(_)
+            | Kind::Path
+            | Kind::List
+            | Kind::Flag
+            | Kind::Whole
+            | Kind::Fraction
+            | Kind::Span
+            | Kind::Size => name.to_owned(),
+        }
+    }
+}
+
+/// The setting of this name.
+pub fn setting(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+const fn is(
+    key: &'static str,
+    kind: Kind,
+    preset: &'static str,
+    about: &'static [&'static str],
+) -> Setting {
+    Setting {
+        key,
+        kind,
+        preset: Preset::Is(preset),
+        about,
+    }
+}
+
+const fn below(
+    key: &'static str,
+    kind: Kind,
+    preset: &'static str,
+    about: &'static [&'static str],
+) -> Setting {
+    Setting {
+        key,
+        kind,
+        preset: Preset::InDataDir(preset),
+        about,
+    }
+}
+
+const fn unset(
+    key: &'static str,
+    kind: Kind,
+    example: &'static str,
+    about: &'static [&'static str],
+) -> Setting {
+    Setting {
+        key,
+        kind,
+        preset: Preset::Unset(example),
+        about,
+    }
+}
+
+/// The sections, in the order of the file.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "",
+        about: &[],
+    },
+    Section {
+        name: "server",
+        about: &["What the process listens on. HTTP is on 127.0.0.1 only."],
+    },
+    Section {
+        name: "journal",
+        about: &[
+            "The log of everything: embedded in this process, or Apache Kafka for several processes.",
+        ],
+    },
+    Section {
+        name: "journal.kafka",
+        about: &["Only for kind = \"kafka\"."],
+    },
+    Section {
+        name: "vault",
+        about: &["Subject ids and keys: what opens the journal, and what erasure destroys."],
+    },
+    Section {
+        name: "profiles",
+        about: &["What the projector writes and queries read."],
+    },
+    Section {
+        name: "intake",
+        about: &["What one request to take events in may hold."],
+    },
+    Section {
+        name: "projector",
+        about: &["How events are folded into profiles."],
+    },
+    Section {
+        name: "query",
+        about: &["What one query may take."],
+    },
+    Section {
+        name: "telemetry",
+        about: &["What the process tells of itself. No personal data is in it."],
+    },
+];
+
+/// Every setting, by section.
+pub const SETTINGS: &[Setting] = &[
+    is(
+        "version",
+        Kind::Whole,
+        "1",
+        &["The version of this file's format. It must be there."],
+    ),
+    is(
+        "data_dir",
+        Kind::Path,
+        "assent-data",
+        &["Where the embedded stores, the socket and the progress of imports lie."],
+    ),
+    is(
+        "roles",
+        Kind::List,
+        "all",
+        &[
+            "What this process does: intake, projector, query; or all. It opens only what its roles need, and answers",
+            "only their routes.",
+        ],
+    ),
+    is(
+        "log",
+        Kind::Text,
+        "warn",
+        &[
+            "What is written to standard error: error, warn, info, debug; or per part, as in warn,assent_intake=debug.",
+        ],
+    ),
+    is(
+        "server.port",
+        Kind::Whole,
+        "7878",
+        &["The port on 127.0.0.1; 0 takes any that is free."],
+    ),
+    below(
+        "server.socket",
+        Kind::Path,
+        "assent.sock",
+        &[
+            "The owner's socket, over which the command line speaks to this process. Processes that share a data_dir",
+            "need one each.",
+        ],
+    ),
+    is(
+        "server.drain_delay",
+        Kind::Span,
+        "0s",
+        &[
+            "How long /readyz says no before the process stops accepting, once it was told to stop. Behind a load",
+            "balancer: longer than it takes to notice.",
+        ],
+    ),
+    is(
+        "server.drain",
+        Kind::Span,
+        "10s",
+        &["How long what was accepted may take to end after that."],
+    ),
+    is(
+        "journal.kind",
+        Kind::Choice(&["embedded", "kafka"]),
+        "embedded",
+        &["embedded or kafka."],
+    ),
+    is(
+        "journal.partitions",
+        Kind::Whole,
+        "4",
+        &[
+            "Partitions of the topics that are keyed by subject, and so the most projectors that share the work. It",
+            "cannot be changed once the topics are there.",
+        ],
+    ),
+    unset(
+        "journal.kafka.brokers",
+        Kind::List,
+        "127.0.0.1:9092",
+        &["host:port of some brokers."],
+    ),
+    is(
+        "journal.kafka.replication",
+        Kind::Whole,
+        "3",
+        &["Copies of each record. For `assent topics --create` only."],
+    ),
+    is(
+        "journal.kafka.min_in_sync",
+        Kind::Whole,
+        "2",
+        &[
+            "Copies that must stand before a record is acknowledged. For `assent topics --create` only.",
+        ],
+    ),
+    unset(
+        "journal.kafka.behaviour_retention",
+        Kind::Span,
+        "730d",
+        &[
+            "How long behaviour is kept in Kafka; for ever when it is not set. Decisions, profiles, definitions and",
+            "uses are kept for ever. For `assent topics --create` only.",
+        ],
+    ),
+    is(
+        "journal.kafka.rejects_retention",
+        Kind::Span,
+        "30d",
+        &["How long refused events are kept. For `assent topics --create` only."],
+    ),
+    is(
+        "journal.kafka.request_timeout",
+        Kind::Span,
+        "5s",
+        &["How long a question to the brokers may take before it counts as unanswered."],
+    ),
+    is(
+        "journal.kafka.append_timeout",
+        Kind::Span,
+        "30s",
+        &["How long an append may take before it fails, retries included."],
+    ),
+    is(
+        "vault.kind",
+        Kind::Choice(&["embedded"]),
+        "embedded",
+        &["embedded."],
+    ),
+    below(
+        "vault.master_key",
+        Kind::Secret,
+        "master.key",
+        &[
+            "The master key, 64 hexadecimal digits. The embedded vault makes the file when there is none. Keep a copy",
+            "elsewhere: without it nothing in the journal can be opened.",
+        ],
+    ),
+    is(
+        "profiles.kind",
+        Kind::Choice(&["local"]),
+        "local",
+        &["local: a directory."],
+    ),
+    below(
+        "profiles.dir",
+        Kind::Path,
+        "profiles",
+        &["The directory, for kind = \"local\"."],
+    ),
+    is(
+        "intake.event_bytes",
+        Kind::Size,
+        "32KiB",
+        &["Bytes of one event; at most 256KiB."],
+    ),
+    is(
+        "intake.body_bytes",
+        Kind::Size,
+        "4MiB",
+        &["Bytes of one body, inflated."],
+    ),
+    is(
+        "intake.events",
+        Kind::Whole,
+        "2500",
+        &["Events of one body."],
+    ),
+    is(
+        "intake.remembered",
+        Kind::Whole,
+        "200000",
+        &[
+            "Message ids remembered to answer \"duplicate\" without work. The fold decides whatever this forgets.",
+        ],
+    ),
+    is(
+        "projector.batch_records",
+        Kind::Whole,
+        "65536",
+        &["The most records of one commit; bounds memory."],
+    ),
+    is(
+        "projector.batch_bytes",
+        Kind::Size,
+        "64MiB",
+        &["The most bytes of one commit; bounds memory."],
+    ),
+    is(
+        "projector.linger",
+        Kind::Span,
+        "200ms",
+        &[
+            "How long news gather before they are folded, so that a trickle does not make a file each.",
+        ],
+    ),
+    is(
+        "projector.poll",
+        Kind::Span,
+        "5s",
+        &["How long the projector waits for news before it looks anyway."],
+    ),
+    is(
+        "projector.max_files",
+        Kind::Whole,
+        "12",
+        &["A table with more files than this is compacted."],
+    ),
+    is(
+        "projector.keep_manifests",
+        Kind::Whole,
+        "8",
+        &["Manifests kept, with the files they name."],
+    ),
+    is(
+        "projector.keep_for",
+        Kind::Span,
+        "10m",
+        &["How long a superseded manifest is kept at least. No query may run longer."],
+    ),
+    is(
+        "query.timeout",
+        Kind::Span,
+        "60s",
+        &["From being asked to the last row, waiting for a turn included."],
+    ),
+    is(
+        "query.memory",
+        Kind::Size,
+        "1GiB",
+        &["Memory of operators that hold rows. Nothing is spilled to disk."],
+    ),
+    is(
+        "query.rows",
+        Kind::Whole,
+        "1000000",
+        &["Rows of a result; more is an error, never a silent cut."],
+    ),
+    is(
+        "query.partitions",
+        Kind::Whole,
+        "2",
+        &["Parts of one query that run side by side."],
+    ),
+    is(
+        "query.concurrent",
+        Kind::Whole,
+        "4",
+        &["Queries that run at once; others wait for their turn."],
+    ),
+    is(
+        "query.cached_runs",
+        Kind::Whole,
+        "67108864",
+        &["Runs of subjects held in memory over all files, 8 bytes each."],
+    ),
+    is(
+        "query.barrier_timeout",
+        Kind::Span,
+        "5s",
+        &[
+            "How long a query waits until everything acknowledged before it is applied; then it is refused.",
+        ],
+    ),
+    is(
+        "query.cached_uses",
+        Kind::Whole,
+        "256",
+        &["Uses (purpose, channel, recipient) whose verdicts are kept up to date."],
+    ),
+    is(
+        "query.verdict_threads",
+        Kind::Whole,
+        "4",
+        &["Threads that work out the verdicts of a use nobody asked about before."],
+    ),
+    is(
+        "telemetry.metrics",
+        Kind::Flag,
+        "true",
+        &["Whether GET /metrics answers, in the format of Prometheus."],
+    ),
+    unset(
+        "telemetry.traces_endpoint",
+        Kind::Text,
+        "http://127.0.0.1:4318/v1/traces",
+        &["Where OpenTelemetry traces go (OTLP over HTTP, protobuf); nowhere when it is not set."],
+    ),
+    is(
+        "telemetry.traces_ratio",
+        Kind::Fraction,
+        "1.0",
+        &["The share of requests that are traced, 0 to 1."],
+    ),
+];

@@ -1,0 +1,73 @@
+//! What this process knows of definitions and receipts: from its permit index where it answers queries, else from a
+//! follower that holds nobody's history.
+
+use std::sync::Arc;
+
+use assent_consent::Timestamp;
+use assent_intake::{CurrentRegistry, Unheard};
+use assent_permit::Permit;
+use assent_programme::RegistryState;
+
+use crate::follower::Follower;
+
+/// Where definitions and receipts are known from.
+#[derive(Clone)]
+pub enum Knowledge {
+    /// The permit index.
+    Indexed(Arc<Permit>),
+    /// A follower.
+    Followed(Arc<Follower>),
+}
+
+impl Knowledge {
+    /// Makes known what any process acknowledged before the call (I2).
+    ///
+    /// # Errors
+    /// When the journal cannot be asked; nothing may rest on what is known then.
+    pub async fn catch_up(&self) -> Result<(), Unheard> {
+        match self {
+            Self::Indexed(permit) => permit.barrier().await.map(|_| ()).map_err(Into::into),
+            Self::Followed(follower) => follower.catch_up().await.map_err(Into::into),
+        }
+    }
+
+    /// The definitions as they are known here.
+    pub fn registry(&self) -> Arc<RegistryState> {
+        match self {
+            Self::Indexed(permit) => permit.registry(),
+            Self::Followed(follower) => follower.registry(),
+        }
+    }
+
+    /// The latest receipt known here.
+    pub fn latest_receipt(&self) -> Timestamp {
+        match self {
+            Self::Indexed(permit) => permit.latest_receipt(),
+            Self::Followed(follower) => follower.latest_receipt(),
+        }
+    }
+}
+
+/// For intake on a journal that is this process's alone: whatever was taken in was taken in here.
+pub struct Alone(pub Knowledge);
+
+impl CurrentRegistry for Alone {
+    fn current(&self) -> Arc<RegistryState> {
+        self.0.registry()
+    }
+}
+
+/// For intake on a journal that other processes write to.
+pub struct AmongOthers(pub Knowledge);
+
+#[async_trait::async_trait]
+impl CurrentRegistry for AmongOthers {
+    fn current(&self) -> Arc<RegistryState> {
+        self.0.registry()
+    }
+
+    async fn heard(&self) -> Result<Timestamp, Unheard> {
+        self.0.catch_up().await?;
+        Ok(self.0.latest_receipt())
+    }
+}
