@@ -54,9 +54,7 @@ async fn a_leader_that_is_killed_costs_nothing_that_was_acknowledged() {
         control.wait_until_whole(load.topic.as_str());
     }
     load.goes_on().await;
-    let told = load.stop().await;
-    let told = told.lock();
-    audit(&config, &told).await;
+    audit(&config, &load.stop().await).await;
 }
 
 /// The leader of a partition hangs: for a moment, and so long that another takes its place. When it
@@ -88,9 +86,7 @@ async fn a_leader_that_hangs_costs_nothing_that_was_acknowledged() {
         load.goes_on().await;
         control.wait_until_whole(load.topic.as_str());
     }
-    let told = load.stop().await;
-    let told = told.lock();
-    audit(&config, &told).await;
+    audit(&config, &load.stop().await).await;
 }
 
 /// Two of three brokers gone: nothing is acknowledged and no end is told, until they are back; then
@@ -138,9 +134,7 @@ async fn without_two_of_three_nothing_is_acknowledged() {
         println!("round {round}: all but broker {stays} {how}");
     }
     load.goes_on().await;
-    let told = load.stop().await;
-    let told = told.lock();
-    audit(&config, &told).await;
+    audit(&config, &load.stop().await).await;
 }
 
 /// Leaving a group whose brokers all hang takes seconds, not for ever.

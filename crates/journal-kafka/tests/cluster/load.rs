@@ -96,12 +96,12 @@ impl Load {
     }
 
     /// Ends the load; a task that found a promise broken ends the test here.
-    pub async fn stop(self) -> Arc<Mutex<Told>> {
+    pub async fn stop(self) -> Told {
         self.stop.store(true, Ordering::SeqCst);
         for task in self.tasks {
             task.await.unwrap();
         }
-        self.told
+        std::mem::take(&mut *self.told.lock())
     }
 }
 
