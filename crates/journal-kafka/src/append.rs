@@ -7,52 +7,54 @@ use assent_journal::{Error, ErrorKind, Position, Record};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
-use rdkafka::producer::future_producer::{DeliveryFuture, FutureProducer};
+use rdkafka::producer::future_producer::DeliveryFuture;
 
-use crate::error::{failed, kind_of};
+use crate::error::{failed, full, kind_of, unavailable};
+use crate::producer::Inner;
 
 /// How long to wait before a full queue is tried again.
 const FULL: Duration = Duration::from_millis(5);
 
 /// Appends the records, each to the partition beside it, and waits until all are acknowledged.
 pub(crate) async fn append(
-    producer: &FutureProducer,
+    producer: &Inner,
     records: &[(Record, u32)],
     patience: Duration,
 ) -> Result<Vec<Position>, Error> {
     let mut deliveries = Vec::with_capacity(records.len());
     for (record, partition) in records {
-        let delivery = enqueue(producer, record, *partition, patience).await;
-        match delivery {
+        // Before the first one nothing was handed over, and so nothing need be waited for.
+        let patience = if deliveries.is_empty() {
+            Duration::ZERO
+        } else {
+            patience
+        };
+        match enqueue(producer, record, *partition, patience).await {
             Ok(delivery) => deliveries.push(delivery),
-            // Nothing was handed over yet, so the kind may say that nothing was written.
+            // The kind may say that nothing was written.
             Err(error) if deliveries.is_empty() => return Err(error),
             Err(error) => return Err(unknown_outcome().with_source(error)),
         }
     }
     let mut positions = Vec::with_capacity(records.len());
-    let mut first_failure = None;
+    let mut failures = Vec::new();
     for (delivery, (record, _)) in deliveries.into_iter().zip(records) {
         match delivery.await {
             Ok(Ok(delivered)) => {
-                positions.push(position(record, delivered.partition, delivered.offset)?)
+                positions.push(position(record, delivered.partition, delivered.offset)?);
             }
-            Ok(Err((error, _))) => {
-                first_failure.get_or_insert(error);
-            }
-            Err(_) => {
-                first_failure.get_or_insert(KafkaError::Canceled);
-            }
+            Ok(Err((error, _))) => failures.push(error),
+            Err(_) => failures.push(KafkaError::Canceled),
         }
     }
-    match first_failure {
-        None => Ok(positions),
-        Some(error) => Err(not_acknowledged(error, positions.is_empty())),
+    match failures.is_empty() {
+        true => Ok(positions),
+        false => Err(not_acknowledged(failures, positions.is_empty())),
     }
 }
 
 async fn enqueue(
-    producer: &FutureProducer,
+    producer: &Inner,
     record: &Record,
     partition: u32,
     patience: Duration,
@@ -68,9 +70,10 @@ async fn enqueue(
     loop {
         match producer.send_result(message) {
             Ok(delivery) => return Ok(delivery),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                if begin.elapsed() < patience =>
-            {
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                if begin.elapsed() >= patience {
+                    return Err(full());
+                }
                 message = back;
                 tokio::time::sleep(FULL).await;
             }
@@ -94,6 +97,8 @@ fn headers(record: &Record) -> OwnedHeaders {
     })
 }
 
+/// A broker that has the record already, from an attempt whose answer was lost long ago, may
+/// acknowledge it without telling where it is. Then it is there, but the caller cannot be told so.
 fn position(record: &Record, partition: i32, offset: i64) -> Result<Position, Error> {
     match (u32::try_from(partition), u64::try_from(offset)) {
         (Ok(partition), Ok(offset)) => Ok(Position {
@@ -101,32 +106,32 @@ fn position(record: &Record, partition: i32, offset: i64) -> Result<Position, Er
             partition,
             offset,
         }),
-        _ => Err(Error::new(
-            ErrorKind::Internal,
-            format!(
-                "the producer acknowledged a record of {} without its position",
-                record.topic
-            ),
-        )),
+        _ => Err(unknown_outcome()),
     }
 }
 
-fn not_acknowledged(error: KafkaError, none_written: bool) -> Error {
-    let kind = error
-        .rdkafka_error_code()
-        .map_or(ErrorKind::Unavailable, kind_of);
-    match kind {
-        // The brokers turned down every record, and said why.
-        ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::NotFound if none_written => {
-            failed("the brokers refused the records", error)
+fn not_acknowledged(failures: Vec<KafkaError>, none_written: bool) -> Error {
+    let turned_down = |error: &KafkaError| {
+        let kind = error
+            .rdkafka_error_code()
+            .map_or(ErrorKind::Unavailable, kind_of);
+        match kind {
+            ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::NotFound => true,
+            ErrorKind::Conflict
+            | ErrorKind::Unavailable
+            | ErrorKind::Corrupt
+            | ErrorKind::Internal => false,
         }
-        _ => unknown_outcome().with_source(error),
+    };
+    // Only when the brokers turned down every record is it certain that nothing was written.
+    let certain = none_written && failures.iter().all(turned_down);
+    match failures.into_iter().next() {
+        Some(error) if certain => failed("the brokers refused the records", error),
+        Some(error) => unknown_outcome().with_source(error),
+        None => unknown_outcome(),
     }
 }
 
 fn unknown_outcome() -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        "the brokers did not acknowledge every record; some may have been written",
-    )
+    unavailable("the brokers did not acknowledge every record; some may have been written")
 }

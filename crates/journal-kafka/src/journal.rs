@@ -7,15 +7,16 @@ use assent_journal::{
     Batch, Checkpoint, Error, ErrorKind, Journal, Position, ReadLimit, Record, Topic, partition_of,
 };
 use async_trait::async_trait;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::FutureProducer;
 
 use crate::append::append;
 use crate::config::KafkaConfig;
+use crate::confirm::Confirm;
 use crate::ends::{Edge, Ends};
-use crate::error::failed;
-use crate::provision;
+use crate::in_flight::InFlight;
+use crate::producer::Renewed;
+use crate::provision::Cluster;
 use crate::read::{Lost, Reader};
+use crate::topics::Finding;
 
 /// How often the leaders are asked while waiting for change: often at first, then less.
 const ASK_FIRST: Duration = Duration::from_millis(10);
@@ -25,43 +26,54 @@ const ASK_LAST: Duration = Duration::from_millis(100);
 pub struct KafkaJournal {
     config: KafkaConfig,
     partitions: HashMap<Topic, u32>,
-    producer: FutureProducer,
+    in_flight: InFlight,
+    producer: Renewed,
     reader: Reader,
     ends: Ends,
 }
 
 impl KafkaJournal {
     /// Creates the configured topics that are missing, waits until they have leaders, and returns
-    /// which they were. Topics that are there are checked and left as they are.
+    /// which they were. Topics that are there are compared with what is configured and left as they are.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] when a topic is there with another partition count,
-    /// [`ErrorKind::Invalid`] for settings the brokers do not take, [`ErrorKind::Unavailable`] when they
-    /// cannot be reached.
+    /// [`ErrorKind::Conflict`] when a topic that is there breaks a promise (see [`KafkaJournal::check`]),
+    /// [`ErrorKind::Invalid`] for settings the brokers do not take, [`ErrorKind::Denied`] when the
+    /// brokers do not know us or we do not trust them, [`ErrorKind::Unavailable`] when they cannot be
+    /// reached.
     pub async fn provision(config: &KafkaConfig) -> Result<Vec<Topic>, Error> {
-        provision::provision(config).await
+        Cluster::new(config)?.provision().await
     }
 
-    /// Connects, and checks that the topics are there with the partition counts configured.
+    /// Compares every configured topic with what Kafka holds, and changes nothing. Where all is as
+    /// configured there are no findings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] and [`ErrorKind::Unavailable`] as [`KafkaJournal::provision`].
+    pub async fn check(config: &KafkaConfig) -> Result<Vec<Finding>, Error> {
+        Cluster::new(config)?.check().await
+    }
+
+    /// Connects, unless a topic is missing or breaks a promise: any finding that
+    /// [refuses](crate::Severity::Refuses) is an error, any that warns is logged.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for a missing topic, otherwise as [`KafkaJournal::provision`].
     pub async fn connect(config: KafkaConfig) -> Result<Self, Error> {
-        let cannot = |error| failed("the Kafka client cannot be made", error);
-        let asker: BaseConsumer = config.asker().create().map_err(cannot)?;
-        let producer: FutureProducer = config.producer().create().map_err(cannot)?;
-        let asker = std::sync::Arc::new(asker);
-        let there = provision::partitions_of({
-            let (asker, patience) = (std::sync::Arc::clone(&asker), config.request_timeout);
-            move || provision::metadata(asker.client(), patience)
-        })
-        .await?;
-        provision::check(&config.partitions, &there)?;
+        let cluster = Cluster::new(&config)?;
+        let copies = cluster.accept().await?;
+        let (min_in_sync, patience) = (config.replication.min_in_sync, config.request_timeout);
+        let confirm = match copies > min_in_sync {
+            true => Some(Confirm::start(config.asker()?, min_in_sync, patience)?),
+            false => None,
+        };
+        let ends = Ends::new(cluster.into_asker(), confirm, patience);
         Ok(Self {
             partitions: config.partitions.iter().cloned().collect(),
-            producer,
-            reader: Reader::new(config.consumer()),
-            ends: Ends::new(asker, config.request_timeout),
+            in_flight: InFlight::new(config.in_flight_bytes, config.queue_timeout),
+            producer: Renewed::new(config.producer()?)?,
+            reader: Reader::new(config.consumer()?),
+            ends,
             config,
         })
     }
@@ -93,11 +105,15 @@ impl KafkaJournal {
             return Ok(known);
         }
         let place = [(topic.clone(), partition)];
-        let end = self
+        let mut end = self
             .ends
             .ask(&place, Edge::End)
             .await?
             .get(topic, partition);
+        if from > end {
+            // Nobody is told that the log was cut short on the word of a leader that may be none.
+            end = self.ends.ask_confirmed(&place).await?.get(topic, partition);
+        }
         if from > end {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -153,7 +169,9 @@ impl Journal for KafkaJournal {
                 Ok((record, partition))
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        let positions = append(&self.producer, &records, self.config.append_timeout).await?;
+        let _share = self.in_flight.enter(&records).await?;
+        let producer = self.producer.get()?;
+        let positions = append(&producer, &records, self.config.append_timeout).await?;
         self.ends.appended(&positions);
         Ok(positions)
     }
@@ -186,9 +204,7 @@ impl Journal for KafkaJournal {
     }
 
     async fn end_positions(&self, topics: &[Topic]) -> Result<Checkpoint, Error> {
-        self.ends
-            .ask(&self.all_partitions(topics)?, Edge::End)
-            .await
+        self.ends.ask_confirmed(&self.all_partitions(topics)?).await
     }
 
     async fn start_positions(&self, topics: &[Topic]) -> Result<Checkpoint, Error> {

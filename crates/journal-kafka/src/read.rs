@@ -20,7 +20,8 @@ use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
 use self::thread::Thread;
-use crate::error::failed;
+use crate::client::Ear;
+use crate::error::{failed, unavailable};
 
 /// How many readers of one partition find their place again at once; a further one takes the place
 /// that has lain idle longest, and costs a round trip.
@@ -39,14 +40,27 @@ pub(crate) enum Lost {
 }
 
 impl Lost {
+    /// The error for a position that is known to be within the log.
     pub(crate) fn into_error(self, topic: &Topic, partition: u32, from: u64) -> Error {
         let place = format!("{topic}/{partition}@{from}");
         match self {
-            Self::Failed(error) => failed(format!("{place} cannot be read"), error),
-            Self::Late => Error::new(
-                ErrorKind::Unavailable,
-                format!("{place} did not come in time; the brokers may be out of reach"),
-            ),
+            Self::Failed(error) => {
+                let error = failed(format!("{place} cannot be read"), error);
+                match error.kind() {
+                    // The caller has made sure that the position is there: whoever says otherwise
+                    // does not lead any more.
+                    ErrorKind::Conflict => unavailable(error.to_string()).with_source(error),
+                    ErrorKind::Invalid
+                    | ErrorKind::NotFound
+                    | ErrorKind::Denied
+                    | ErrorKind::Unavailable
+                    | ErrorKind::Corrupt
+                    | ErrorKind::Internal => error,
+                }
+            }
+            Self::Late => unavailable(format!(
+                "{place} did not come in time; the brokers may be out of reach"
+            )),
             Self::Missing => Error::new(
                 ErrorKind::Corrupt,
                 format!(
@@ -177,7 +191,9 @@ impl State {
 
     fn lane(&mut self, lane: usize, consumer: &ClientConfig) -> Result<&Lane, Lost> {
         while self.lanes.len() <= lane {
-            let consumer: BaseConsumer = consumer.create().map_err(Lost::Failed)?;
+            let consumer: BaseConsumer<Ear> = consumer
+                .create_with_context(Ear::new("reader"))
+                .map_err(Lost::Failed)?;
             self.lanes.push(Lane::start(consumer)?);
         }
         Ok(&self.lanes[lane])
@@ -185,7 +201,7 @@ impl State {
 }
 
 impl Lane {
-    fn start(consumer: BaseConsumer) -> Result<Self, Lost> {
+    fn start(consumer: BaseConsumer<Ear>) -> Result<Self, Lost> {
         let (requests, queue) = channel();
         let thread = std::thread::Builder::new()
             .name("journal-read".to_owned())

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +64,7 @@ impl fmt::Display for ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     context: Arc<str>,
+    retry_after: Option<Duration>,
     #[source]
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
@@ -73,6 +75,7 @@ impl Error {
         Self {
             kind,
             context: context.into().into(),
+            retry_after: None,
             source: None,
         }
     }
@@ -84,6 +87,18 @@ impl Error {
     ) -> Self {
         self.source = Some(Arc::from(source.into()));
         self
+    }
+
+    /// The same error with a hint when to try again.
+    pub fn with_retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// When trying again may help, for an error of kind [`ErrorKind::Unavailable`] that knows it: what a
+    /// server tells its clients in `Retry-After`.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What the caller can do.

@@ -13,6 +13,10 @@ pub trait Group: Send + Sync + 'static {
     /// The shards assigned to this process, now and after each change. The receiver errs when the
     /// group was left for good.
     fn shards(&self) -> watch::Receiver<BTreeSet<u32>>;
+
+    /// Says that whoever holds the shards is at work. Call it with every step, idle ones too: a group
+    /// of several processes takes the shards from one that has not been heard for too long.
+    fn working(&self) {}
 }
 
 /// A process that folds alone, and so holds every shard: the embedded journal's group.

@@ -18,12 +18,18 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <command>
 
-  test                 check what is needed, bring a real Kafka up, run every test, take it down
-    --no-kafka         leave the tests on a real broker out (they say so)
+  test                 check what is needed, bring real Kafka brokers up, run every test, take them down
+    --no-kafka         leave the tests on real brokers out (they say so)
+    --faults           the tests that break brokers go on for many rounds instead of one
   check                format, lints, crate arrows, dependency licences
   layers               crate arrows point down only, and no crate knows what it must not
   licences             every dependency's licence is on the allow-list
-  kafka up|down|status a real Apache Kafka on 127.0.0.1 (see docs/kafka-for-tests.md)
+  kafka COMMAND        a real Apache Kafka on 127.0.0.1 (see docs/kafka-for-tests.md)
+    up|down|reset|status          start it empty, stop it, both, say whether it answers
+    kill|pause|resume|start N     kill -9, SIGSTOP, SIGCONT, start again broker N
+    --brokers 3        three brokers that hold three copies, instead of one
+    --secure           a further listener that asks for TLS and SASL
+    --port N           where the first broker listens (19092; three: 19096)
   bench [NAME]         the figures of docs/benchmarks.md, as ratios measured in one run
 ";
 

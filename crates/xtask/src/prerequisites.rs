@@ -19,6 +19,11 @@ const BUILD: &[Need] = &[
         probe: &["make", "--version"],
         get: "apt-get install build-essential",
     },
+    Need {
+        what: "OpenSSL's headers, for Kafka's client",
+        probe: &["pkg-config", "--exists", "openssl"],
+        get: "apt-get install libssl-dev pkg-config",
+    },
 ];
 
 const KAFKA: &[Need] = &[

@@ -24,26 +24,34 @@ pub fn check() -> Result<(), String> {
     )
 }
 
-/// Every test of the workspace, on a real Kafka unless told otherwise.
-pub fn run_tests(env: &[(&str, String)]) -> Result<(), String> {
-    run(&cargo(), &["test", "--workspace", "--locked"], env)
-}
-
-/// Entry of `cargo xtask test`.
+/// Entry of `cargo xtask test`: every test of the workspace, on real Kafka brokers unless told otherwise.
 pub fn run_command(args: &[String]) -> Result<(), String> {
-    let mut with_kafka = true;
+    let (mut with_kafka, mut faults) = (true, false);
     for arg in args {
         match arg.as_str() {
             "--no-kafka" => with_kafka = false,
-            unknown => return Err(format!("no option `{unknown}`; there is --no-kafka")),
+            "--faults" => faults = true,
+            unknown => {
+                return Err(format!(
+                    "no option `{unknown}`; there are --no-kafka and --faults"
+                ));
+            }
         }
     }
     prerequisites::check(with_kafka)?;
-    if !with_kafka {
-        return run_tests(&[]);
+    let mut env = Vec::new();
+    if faults {
+        env.push(("ASSENT_FAULTS", "long".to_owned()));
     }
-    let broker = kafka::Broker::up()?;
-    let outcome = run_tests(&[("ASSENT_KAFKA", broker.address())]);
-    let stopped = broker.down();
+    let test = |env: &[_]| run(&cargo(), &["test", "--workspace", "--locked"], env);
+    if !with_kafka {
+        return test(&env);
+    }
+    let brokers = kafka::Brokers::up()?;
+    let outcome = brokers.environment().and_then(|places| {
+        env.extend(places);
+        test(&env)
+    });
+    let stopped = brokers.down();
     outcome.and(stopped)
 }

@@ -17,6 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::buffer::{Accepted, Buffer};
 use super::{Lost, Place, Request};
+use crate::client::Ear;
 use crate::error::kind_of;
 
 /// How long one poll waits for records that somebody waits for.
@@ -43,13 +44,13 @@ struct Part {
 }
 
 pub(super) struct Thread {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Ear>,
     parts: HashMap<Place, Part>,
     waiting: VecDeque<Request>,
 }
 
 impl Thread {
-    pub(super) fn new(consumer: BaseConsumer) -> Self {
+    pub(super) fn new(consumer: BaseConsumer<Ear>) -> Self {
         Self {
             consumer,
             parts: HashMap::new(),
@@ -220,7 +221,7 @@ impl Thread {
         &self,
         (topic, partition): &Place,
         order: &'static str,
-        give: impl FnOnce(&BaseConsumer, &TopicPartitionList) -> KafkaResult<()>,
+        give: impl FnOnce(&BaseConsumer<Ear>, &TopicPartitionList) -> KafkaResult<()>,
     ) {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(topic.as_str(), *partition);

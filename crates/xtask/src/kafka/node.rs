@@ -7,18 +7,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{process, wire};
+use super::{process, settings, wire};
 
 /// Until a broker answers; it takes a few seconds on an idle machine.
 const START: Duration = Duration::from_secs(120);
-/// Until a broker that was asked to stop is gone.
-const STOP: Duration = Duration::from_secs(30);
+/// Until a broker that was killed, and its ports, are gone.
+pub(super) const STOP: Duration = Duration::from_secs(10);
 /// Any 16 bytes in unpadded base64; clients never see it.
 const CLUSTER: &str = "YXNzZW50LXRlc3RzLTAwMQ";
 
-/// A broker on one port.
+/// A broker on one port; its controller has the next, its secure listener the one after.
 pub(super) struct Node {
     directory: PathBuf,
+    /// From one.
+    pub(super) number: u16,
     port: u16,
 }
 
@@ -34,15 +36,29 @@ pub(super) enum State {
 }
 
 impl Node {
-    pub(super) fn new(directory: &Path, port: u16) -> Self {
+    pub(super) fn new(directory: &Path, number: u16, port: u16) -> Self {
         Self {
             directory: directory.join(format!("node-{port}")),
+            number,
             port,
         }
     }
 
     pub(super) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn controller_address(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 1)
+    }
+
+    pub(super) fn secure_address(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 2)
+    }
+
+    /// Where the broker keeps its records.
+    pub(super) fn data(&self) -> PathBuf {
+        self.directory.join("data")
     }
 
     /// What the broker writes about itself.
@@ -71,114 +87,147 @@ impl Node {
         }
     }
 
-    /// Starts an empty broker and waits until it answers.
-    pub(super) fn start(&self, libraries: &Path) -> Result<(), String> {
-        for port in [self.port, self.port + 1] {
-            TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
-                format!("port {port} cannot be had ({error}); choose another with --port or ASSENT_KAFKA_PORT")
-            })?;
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.state(), State::Running(_))
+    }
+
+    pub(super) fn answers(&self) -> bool {
+        self.runs() && wire::answers(&self.address())
+    }
+
+    /// Whether it was started with a secure listener.
+    pub(super) fn is_secure(&self) -> bool {
+        fs::read_to_string(self.properties()).is_ok_and(|text| text.contains(",SECURE://"))
+    }
+
+    /// Fails when another program listens where this broker is to. One that was just killed may hold
+    /// its ports for a moment after it has vanished, hence the patience.
+    pub(super) fn check_ports(&self, patience: Duration) -> Result<(), String> {
+        let begin = Instant::now();
+        for port in self.port..=self.port + 2 {
+            while let Err(error) = TcpListener::bind(("127.0.0.1", port)) {
+                if begin.elapsed() >= patience {
+                    return Err(format!(
+                        "port {port} cannot be had ({error}); choose another with --port or ASSENT_KAFKA_PORT"
+                    ));
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
-        self.prepare()
-            .map_err(|error| format!("cannot prepare {}: {error}", self.directory.display()))?;
-        let format = self
-            .java(libraries, "kafka.tools.StorageTool")
+        Ok(())
+    }
+
+    /// Empties the node's directory and writes its settings.
+    pub(super) fn prepare(&self, settings: &str) -> Result<(), String> {
+        let prepare = || {
+            if self.directory.exists() {
+                fs::remove_dir_all(&self.directory)?;
+            }
+            fs::create_dir_all(&self.directory)?;
+            fs::write(self.properties(), settings)?;
+            fs::write(self.directory.join("log4j2.properties"), LOGGING)
+        };
+        prepare().map_err(|error| format!("cannot prepare {}: {error}", self.directory.display()))
+    }
+
+    /// Begins to format the storage.
+    pub(super) fn format(&self, libraries: &Path, credentials: bool) -> Result<Child, String> {
+        let mut command = self.java(libraries, "kafka.tools.StorageTool");
+        command
             .args(["format", "-t", CLUSTER, "-c"])
-            .arg(self.properties())
-            .stderr(self.log_end()?)
-            .stdout(self.log_end()?)
-            .status()
-            .map_err(|error| format!("cannot start java: {error}"))?;
-        if !format.success() {
-            return Err(self.with_log("the broker's storage could not be formatted"));
+            .arg(self.properties());
+        if credentials {
+            let (name, password) = (settings::NAME, settings::PASSWORD);
+            command.arg("--add-scram");
+            command.arg(format!("SCRAM-SHA-256=[name={name},password={password}]"));
         }
-        let mut child = self
-            .java(libraries, "kafka.Kafka")
-            .arg(self.properties())
-            .stdin(Stdio::null())
-            .stdout(self.log_end()?)
-            .stderr(self.log_end()?)
-            // Ctrl-C in our terminal is not meant for the broker.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| format!("cannot start java: {error}"))?;
-        fs::write(self.pid_file(), child.id().to_string())
-            .map_err(|error| error.to_string())
-            .and_then(|()| self.wait_until_ready(Some(&mut child)))
-            .inspect_err(|_| {
-                // What does not come up must not be left behind half-started.
-                let _ = child.kill();
-                let _ = child.wait();
-                let _ = fs::remove_file(self.pid_file());
-            })
+        self.spawn(command)
+    }
+
+    /// Starts the broker with what its storage holds.
+    pub(super) fn start(&self, libraries: &Path) -> Result<(), String> {
+        // The line that says it has started must be this start's.
+        if self.log().exists() {
+            let earlier = self.directory.join("kafka.earlier.log");
+            fs::rename(self.log(), earlier).map_err(|error| format!("the log: {error}"))?;
+        }
+        let mut command = self.java(libraries, "kafka.Kafka");
+        command.arg(self.properties());
+        let mut child = self.spawn(command)?;
+        fs::write(self.pid_file(), child.id().to_string()).map_err(|error| {
+            let _ = child.kill();
+            let _ = child.wait();
+            format!("cannot write {}: {error}", self.pid_file().display())
+        })
     }
 
     /// Waits until the broker says that it has started and answers a request.
-    pub(super) fn wait_until_ready(&self, mut child: Option<&mut Child>) -> Result<(), String> {
+    pub(super) fn wait_until_ready(&self) -> Result<(), String> {
         let begin = Instant::now();
+        let mut absent = 0;
         loop {
             let log = fs::read_to_string(self.log()).unwrap_or_default();
             if log.contains("Kafka Server started") && wire::answers(&self.address()) {
                 return Ok(());
             }
-            let ended = match child.as_deref_mut() {
-                Some(child) => child
-                    .try_wait()
-                    .map_err(|error| error.to_string())?
-                    .is_some(),
-                None => !matches!(self.state(), State::Running(_)),
-            };
-            if ended {
+            // A process that is just becoming `java` has no command line for a moment.
+            absent = if self.runs() { 0 } else { absent + 1 };
+            if absent > 10 {
                 return Err(self.with_log("the broker ended while starting"));
             }
             if begin.elapsed() > START {
                 return Err(self.with_log("the broker does not answer"));
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Stops the broker of the pid file; `None` when there is none.
+    /// Ends the broker of the pid file and returns its number; `None` when there is none. It is not
+    /// asked first: what it holds is of no use to anybody, and two of three would wait for a third.
     pub(super) fn stop(&self) -> Result<Option<u32>, String> {
-        let State::Running(pid) = self.state() else {
-            let _ = fs::remove_file(self.pid_file());
-            return Ok(None);
-        };
-        for name in ["TERM", "KILL"] {
-            // It may have ended by itself since; then the waiting below sees it.
-            let _ = process::signal(pid, name);
-            let begin = Instant::now();
-            while begin.elapsed() < STOP {
-                if self.state() != State::Running(pid) {
-                    let _ = fs::remove_file(self.pid_file());
-                    return Ok(Some(pid));
-                }
-                std::thread::sleep(Duration::from_millis(50));
+        let pid = match self.state() {
+            State::Running(pid) => {
+                self.kill()?;
+                Some(pid)
             }
-        }
-        Err(format!("the broker, pid {pid}, cannot be stopped"))
+            State::Stale(_) | State::Absent => None,
+        };
+        let _ = fs::remove_file(self.pid_file());
+        Ok(pid)
     }
 
-    fn prepare(&self) -> std::io::Result<()> {
-        if self.directory.exists() {
-            fs::remove_dir_all(&self.directory)?;
+    /// kill -9, and waits until it is gone.
+    pub(super) fn kill(&self) -> Result<(), String> {
+        self.signal("KILL")?;
+        let begin = Instant::now();
+        while self.runs() {
+            if begin.elapsed() > STOP {
+                return Err(format!("broker {} cannot be killed", self.number));
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        fs::create_dir_all(&self.directory)?;
-        fs::write(self.properties(), self.configuration())?;
-        fs::write(self.directory.join("log4j2.properties"), LOGGING)
+        Ok(())
     }
 
-    fn configuration(&self) -> String {
-        SERVER
-            .replace("{PORT}", &self.port.to_string())
-            .replace("{CONTROLLER}", &(self.port + 1).to_string())
-            .replace("{DATA}", &self.directory.join("data").to_string_lossy())
+    /// Sends a signal to the broker, if it runs.
+    pub(super) fn signal(&self, name: &str) -> Result<(), String> {
+        match self.state() {
+            State::Running(pid) => process::signal(pid, name),
+            State::Stale(_) | State::Absent => Err(format!("broker {} does not run", self.number)),
+        }
     }
 
     fn java(&self, libraries: &Path, class: &str) -> Command {
         let mut command = Command::new("java");
         let logging = self.directory.join("log4j2.properties");
         command
-            .args(["-Xms128m", "-Xmx512m"])
+            // Little memory, and no time spent on compiling what runs for minutes only.
+            .args([
+                "-Xms64m",
+                "-Xmx384m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+            ])
             .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
             .arg("-cp")
             // Java itself expands the star.
@@ -187,16 +236,23 @@ impl Node {
         command
     }
 
-    fn log_end(&self) -> Result<File, String> {
-        File::options()
-            .create(true)
-            .append(true)
-            .open(self.log())
-            .map_err(|error| format!("cannot write {}: {error}", self.log().display()))
+    fn spawn(&self, mut command: Command) -> Result<Child, String> {
+        let log = || {
+            let opened = File::options().create(true).append(true).open(self.log());
+            opened.map_err(|error| format!("cannot write {}: {error}", self.log().display()))
+        };
+        command
+            .stdin(Stdio::null())
+            .stdout(log()?)
+            .stderr(log()?)
+            // Ctrl-C in our terminal is not meant for the broker.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("cannot start java: {error}"))
     }
 
     /// A sentence and the last lines of the log.
-    fn with_log(&self, sentence: &str) -> String {
+    pub(super) fn with_log(&self, sentence: &str) -> String {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = &lines[lines.len().saturating_sub(15)..];
@@ -207,28 +263,6 @@ impl Node {
         )
     }
 }
-
-const SERVER: &str = "\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{CONTROLLER}
-listeners=PLAINTEXT://127.0.0.1:{PORT},CONTROLLER://127.0.0.1:{CONTROLLER}
-advertised.listeners=PLAINTEXT://127.0.0.1:{PORT}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-log.dirs={DATA}
-auto.create.topics.enable=false
-group.initial.rebalance.delay.ms=0
-log.cleaner.dedupe.buffer.size=16777216
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=3
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=3
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-";
 
 const LOGGING: &str = "\
 status=warn
@@ -245,46 +279,33 @@ rootLogger.appenderRef.out.ref=out
 mod tests {
     use super::*;
 
-    /// A directory of this test's own.
-    fn node(name: &str) -> Node {
-        let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        Node::new(&directory, 4_000)
-    }
-
     #[test]
     fn a_stale_pid_file_is_recognised_and_removed() {
-        let node = node("kafka-stale-pid");
+        let unique = format!("kafka-stale-pid-{}", std::process::id());
+        let node = Node::new(&std::env::temp_dir().join(unique), 1, 4_000);
         let _ = fs::remove_dir_all(&node.directory);
         assert_eq!(node.state(), State::Absent);
-        node.prepare().unwrap();
+        node.prepare("").unwrap();
         for text in ["", "no number", "-1"] {
             fs::write(node.pid_file(), text).unwrap();
             assert_eq!(node.state(), State::Absent);
         }
-        // A living process that is no broker of ours: this test itself.
+        // A living process that is no broker of ours: this test itself. It is left alone.
         let own = std::process::id();
         fs::write(node.pid_file(), format!("{own}\n")).unwrap();
         assert_eq!(node.state(), State::Stale(own));
+        assert!(node.kill().unwrap_err().contains("does not run"));
         assert_eq!(node.stop(), Ok(None));
         assert_eq!(node.state(), State::Absent);
         fs::remove_dir_all(&node.directory).unwrap();
     }
 
     #[test]
-    fn a_port_in_use_is_told_before_anything_is_started() {
+    fn a_port_in_use_is_told() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let node = Node::new(Path::new("nowhere"), port);
-        let error = node.start(Path::new("nowhere")).unwrap_err();
+        let node = Node::new(Path::new("nowhere"), 1, port);
+        let error = node.check_ports(Duration::ZERO).unwrap_err();
         assert!(error.contains(&format!("port {port}")), "{error}");
-        assert!(!Path::new("nowhere").exists());
-    }
-
-    #[test]
-    fn the_configuration_is_complete() {
-        let text = node("unused").configuration();
-        assert!(!text.contains('{'), "{text}");
-        assert!(text.contains("controller.quorum.voters=1@127.0.0.1:4001\n"));
-        assert!(text.contains("advertised.listeners=PLAINTEXT://127.0.0.1:4000\n"));
     }
 }

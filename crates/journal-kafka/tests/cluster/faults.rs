@@ -1,0 +1,167 @@
+//! Brokers that die and brokers that hang, under load.
+
+use std::time::{Duration, Instant};
+
+use assent_journal::contract::Backend;
+use assent_journal::{ErrorKind, Group, Journal};
+use assent_journal_kafka::{GroupConfig, KafkaConfig, KafkaGroup, KafkaJournal};
+
+use super::audit::audit;
+use super::cluster;
+use super::control::{BROKERS, Control};
+use super::load::{APPEND_TIMEOUT, Load, PARTITIONS, REQUEST_TIMEOUT, SLACK, config};
+use super::on_kafka::{OnKafka, Place, record};
+
+/// Too short for the other brokers to give a silent one up, which takes them four seconds.
+const BLINK: Duration = Duration::from_secs(1);
+
+/// How often each fault is tried.
+fn rounds() -> usize {
+    match std::env::var("ASSENT_FAULTS").as_deref() {
+        Ok("long") => 10,
+        Ok(number) => number.parse().expect("ASSENT_FAULTS is `long` or a number"),
+        Err(_) => 1,
+    }
+}
+
+/// A new topic, spread over all brokers.
+async fn topic(control: &Control) -> KafkaConfig {
+    let names = OnKafka::new(Place::Three, &control.brokers);
+    let config = config(names.config(&[(names.topic("t"), PARTITIONS)]));
+    KafkaJournal::provision(&config).await.unwrap();
+    config
+}
+
+/// The leader of a partition is killed, and comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_killed_costs_nothing_that_was_acknowledged() {
+    let Some((control, _turn)) = cluster().await else {
+        return;
+    };
+    let config = topic(&control).await;
+    let load = Load::start(&config).await;
+    for round in 0..rounds() {
+        load.goes_on().await;
+        let leader = control.leader(load.topic.as_str());
+        control.kill(leader);
+        let begin = Instant::now();
+        load.goes_on().await;
+        println!(
+            "round {round}: broker {leader} killed, appends went on after {:?}",
+            begin.elapsed()
+        );
+        control.start(leader);
+        control.wait_until_whole(load.topic.as_str());
+    }
+    load.goes_on().await;
+    audit(&config, &load.stop().await).await;
+}
+
+/// The leader of a partition hangs: for a moment, and so long that another takes its place. When it
+/// wakes it still believes to lead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_hangs_costs_nothing_that_was_acknowledged() {
+    let Some((control, _turn)) = cluster().await else {
+        return;
+    };
+    let config = topic(&control).await;
+    let load = Load::start(&config).await;
+    for round in 0..rounds() {
+        load.goes_on().await;
+        let leader = control.leader(load.topic.as_str());
+        control.pause(leader);
+        tokio::time::sleep(BLINK).await;
+        control.resume(leader);
+        load.goes_on().await;
+
+        let leader = control.leader(load.topic.as_str());
+        control.pause(leader);
+        let begin = Instant::now();
+        load.goes_on().await;
+        println!(
+            "round {round}: broker {leader} hung, appends went on after {:?}",
+            begin.elapsed()
+        );
+        control.resume(leader);
+        load.goes_on().await;
+        control.wait_until_whole(load.topic.as_str());
+    }
+    audit(&config, &load.stop().await).await;
+}
+
+/// Two of three brokers gone: nothing is acknowledged and no end is told, until they are back; then
+/// nothing that was acknowledged is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_two_of_three_nothing_is_acknowledged() {
+    let Some((control, _turn)) = cluster().await else {
+        return;
+    };
+    let config = topic(&control).await;
+    let load = Load::start(&config).await;
+    let probe = KafkaJournal::connect(config.clone()).await.unwrap();
+    let topics = [load.topic.clone()];
+    for round in 0..rounds() {
+        load.goes_on().await;
+        // Now they die, now they hang.
+        let dies = round % 2 == 0;
+        let stays = BROKERS[round % BROKERS.len()];
+        let gone = BROKERS.into_iter().filter(|broker| *broker != stays);
+        for broker in gone.clone() {
+            match dies {
+                true => control.kill(broker),
+                false => control.pause(broker),
+            }
+        }
+        // What was under way may have come through; from here on nothing may.
+        let begin = Instant::now();
+        let key = format!("probe {round}");
+        let error = probe.append(vec![record(&load.topic, &key, "v")]).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(begin.elapsed() < APPEND_TIMEOUT + SLACK);
+        load.told.lock().unknown.push(key);
+        let (before, begin) = (load.acknowledged(), Instant::now());
+        let error = probe.end_positions(&topics).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.retry_after().is_some());
+        assert!(begin.elapsed() < REQUEST_TIMEOUT + SLACK);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(load.acknowledged(), before, "acknowledged by one broker");
+        control.mend();
+        load.goes_on().await;
+        control.wait_until_whole(load.topic.as_str());
+        let how = if dies { "dead" } else { "hanging" };
+        println!("round {round}: all but broker {stays} {how}");
+    }
+    load.goes_on().await;
+    audit(&config, &load.stop().await).await;
+}
+
+/// Leaving a group whose brokers all hang takes seconds, not for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_can_be_left_while_all_brokers_hang() {
+    if std::env::var("ASSENT_FAULTS").is_err() {
+        return;
+    }
+    let Some((control, _turn)) = cluster().await else {
+        return;
+    };
+    let config = topic(&control).await;
+    let topic = config.partitions[0].0.clone();
+    let member = KafkaGroup::join(&config, &GroupConfig::new(topic.as_str(), topic.clone()));
+    let member = member.unwrap();
+    let mut shards = member.shards();
+    let all = shards.wait_for(|shards| shards.len() == PARTITIONS as usize);
+    let all = tokio::time::timeout(Duration::from_secs(60), all).await;
+    assert!(all.unwrap().is_ok());
+    for broker in BROKERS {
+        control.pause(broker);
+    }
+    let begin = Instant::now();
+    let left = tokio::task::spawn_blocking(move || drop(member));
+    let left = tokio::time::timeout(Duration::from_secs(20), left).await;
+    let took = begin.elapsed();
+    control.mend();
+    left.expect("leaving ends").unwrap();
+    println!("left after {took:?}");
+}
