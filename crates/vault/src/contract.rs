@@ -98,10 +98,7 @@ const CASES: &[Case] = &[
         "batches that cross do not block one another",
         races::crossing,
     ),
-    (
-        "no key comes back from destruction",
-        races::no_resurrection,
-    ),
+    ("no key comes back from destruction", races::no_resurrection),
     (
         "an identifier forgotten and asked for at once",
         races::forgotten_and_asked,

@@ -1,7 +1,7 @@
 //! The project's own chores: `cargo xtask <command>`.
 //!
 //! Owns what is checked and run around the product: formatting, lints, the direction of the crate
-//! arrows, dependency licences, a real Kafka for tests, the tests, the benchmarks. It refuses to
+//! arrows, dependency licences, a real Kafka and a real PostgreSQL for tests, the tests, the benchmarks. It refuses to
 //! depend on any product crate, so it builds in seconds and can say what is missing before a long
 //! build starts.
 
@@ -9,6 +9,7 @@ mod bench;
 mod kafka;
 mod layers;
 mod licences;
+mod postgres;
 mod prerequisites;
 mod run;
 mod test;
@@ -18,12 +19,14 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <command>
 
-  test                 check what is needed, bring a real Kafka up, run every test, take it down
+  test                 check what is needed, bring a real Kafka and PostgreSQL up, run every test
     --no-kafka         leave the tests on a real broker out (they say so)
+    --no-postgres      leave the tests on a real PostgreSQL out (they say so)
   check                format, lints, crate arrows, dependency licences
   layers               crate arrows point down only, and no crate knows what it must not
   licences             every dependency's licence is on the allow-list
   kafka up|down|status a real Apache Kafka on 127.0.0.1 (see docs/kafka-for-tests.md)
+  postgres up|down|restart|status  a real PostgreSQL on 127.0.0.1 (see docs/postgres-for-tests.md)
   bench [NAME]         the figures of docs/benchmarks.md, as ratios measured in one run
 ";
 
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         "layers" => layers::check(),
         "licences" => licences::check(),
         "kafka" => kafka::run(rest),
+        "postgres" => postgres::run(rest),
         "bench" => bench::run_command(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

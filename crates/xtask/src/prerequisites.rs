@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use crate::postgres;
+
 struct Need {
     what: &'static str,
     probe: &'static [&'static str],
@@ -34,21 +36,33 @@ const KAFKA: &[Need] = &[
     },
 ];
 
+const POSTGRES: &[Need] = &[Need {
+    what: "openssl, for the certificate of the test server",
+    probe: &["openssl", "version"],
+    get: "apt-get install openssl",
+}];
+
 /// Fails with one line for each missing program.
-pub fn check(with_kafka: bool) -> Result<(), String> {
+pub fn check(with_kafka: bool, with_postgres: bool) -> Result<(), String> {
     let needs = BUILD
         .iter()
-        .chain(if with_kafka { KAFKA } else { &[] }.iter());
-    let missing: Vec<String> = needs
+        .chain(if with_kafka { KAFKA } else { &[] })
+        .chain(if with_postgres { POSTGRES } else { &[] });
+    let mut missing: Vec<String> = needs
         .filter(|need| !present(need.probe))
         .map(|need| format!("  {}: {}", need.what, need.get))
         .collect();
+    // Debian keeps it away from the search path.
+    if with_postgres && postgres::bindir().is_none() {
+        missing.push("  PostgreSQL's server: apt-get install postgresql".to_owned());
+    }
     if missing.is_empty() {
         return Ok(());
     }
     Err(format!(
         "this machine lacks (Debian commands behind the colon):\n{}\n\
-         Without Java and Maven, `cargo xtask test --no-kafka` runs the rest.",
+         Without Java and Maven, `cargo xtask test --no-kafka` runs the rest; without PostgreSQL,\n\
+         `--no-postgres` does.",
         missing.join("\n")
     ))
 }

@@ -52,7 +52,11 @@ pub(super) fn one_class(backend: &dyn Backend) {
     vault
         .destroy_classes(one, &[KeyClass::Evidence])
         .expect("the store answers");
-    let states = keys(vault.as_ref(), &KeyClass::ALL.map(|class| (one, class)), true);
+    let states = keys(
+        vault.as_ref(),
+        &KeyClass::ALL.map(|class| (one, class)),
+        true,
+    );
     for (class, state) in KeyClass::ALL.iter().zip(&states) {
         assert_eq!(is_destroyed(state), *class == KeyClass::Evidence, "{class}");
     }
@@ -97,7 +101,10 @@ pub(super) fn destroyed_everywhere(backend: &dyn Backend) {
             // Twice, the second time from memory.
             for _ in 0..2 {
                 assert_eq!(all_bytes(&keys(vault.as_ref(), &wanted, true)), whole);
-                assert_eq!(made(vault.as_ref(), &[ours.clone(), theirs.clone()]), people);
+                assert_eq!(
+                    made(vault.as_ref(), &[ours.clone(), theirs.clone()]),
+                    people
+                );
             }
         }
 
@@ -121,7 +128,10 @@ pub(super) fn destroyed_everywhere(backend: &dyn Backend) {
         let returned = subject(destroyer.as_ref(), "c", round);
         assert_ne!(returned, gone);
         for vault in &vaults {
-            assert_eq!(made(vault.as_ref(), &[ours.clone(), theirs.clone()]), [returned, stays]);
+            assert_eq!(
+                made(vault.as_ref(), &[ours.clone(), theirs.clone()]),
+                [returned, stays]
+            );
         }
     }
 }

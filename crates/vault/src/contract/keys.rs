@@ -61,7 +61,10 @@ pub(super) fn moved_or_changed(backend: &dyn Backend) {
     let whole = all_bytes(&keys(vault.as_ref(), &wanted, true));
     drop(vault);
 
-    let places: Vec<_> = people.iter().map(|s| place(*s, KeyClass::Profile)).collect();
+    let places: Vec<_> = people
+        .iter()
+        .map(|s| place(*s, KeyClass::Profile))
+        .collect();
     let length = backend.record(&places[0]).len();
     assert!(length + 4 < places.len(), "there is a record for each byte");
     for (at, place) in places.iter().enumerate().take(length) {
@@ -81,7 +84,10 @@ pub(super) fn moved_or_changed(backend: &dyn Backend) {
         if at < broken {
             match answer {
                 Err(error) => {
-                    assert!(matches!(error, Error::Damaged { .. }), "fault {at}: {error}");
+                    assert!(
+                        matches!(error, Error::Damaged { .. }),
+                        "fault {at}: {error}"
+                    );
                     assert_eq!(error.kind(), ErrorKind::Corrupt);
                 }
                 Ok(states) => panic!("fault {at} was taken for {states:?}"),

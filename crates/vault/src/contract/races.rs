@@ -59,8 +59,7 @@ pub(super) fn crossing(backend: &dyn Backend) {
                     }
                     start.wait();
                     let people = made(vault, &ids);
-                    let wanted: Vec<_> =
-                        people.iter().map(|s| (*s, KeyClass::Identity)).collect();
+                    let wanted: Vec<_> = people.iter().map(|s| (*s, KeyClass::Identity)).collect();
                     start.wait();
                     keys(vault, &wanted, true);
                 }

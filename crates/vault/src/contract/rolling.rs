@@ -40,7 +40,10 @@ pub(super) fn rolled(backend: &dyn Backend) {
         let known: Vec<_> = known.into_iter().flatten().collect();
         assert_eq!(known, people[1..]);
         let named = vault.identifiers(&people[1..2], &namespace("c"));
-        assert_eq!(named.expect("the store answers"), vec![Some("1".to_owned())]);
+        assert_eq!(
+            named.expect("the store answers"),
+            vec![Some("1".to_owned())]
+        );
     };
     check(vault.as_ref());
     vault.adopt(&new).expect("it is the vault's own key");
@@ -91,11 +94,7 @@ pub(super) fn noticed_by_others(backend: &dyn Backend) {
     refuses(other.adopt(&master(8)), 2);
     assert_eq!(other.master_version(), 1);
     // Nothing was made under the old key.
-    let untouched = keys(
-        roller.as_ref(),
-        &[(people[0], KeyClass::Evidence)],
-        false,
-    );
+    let untouched = keys(roller.as_ref(), &[(people[0], KeyClass::Evidence)], false);
     assert!(matches!(untouched[0], KeyState::Absent));
     assert_eq!(found(roller.as_ref(), &[id("c", 3)]), vec![None]);
 
