@@ -85,6 +85,7 @@ const CASES: &[Case] = &[
         erasure::destroyed_everywhere,
     ),
     ("a roll changes the master key only", rolling::rolled),
+    ("a roll that fails changes nothing", rolling::failed),
     (
         "a roll is noticed by the other vaults",
         rolling::noticed_by_others,

@@ -73,3 +73,34 @@ fn a_store_set_back_is_read_anew() {
     ));
     assert_eq!(vault.subjects(&[id(0)], false).unwrap(), vec![None]);
 }
+
+/// An identifier that stands there when its subject is to be made, and is forgotten before it can
+/// be read: whoever asked gets a subject all the same, a new one.
+#[test]
+fn made_after_all_when_forgotten_in_between() {
+    let Some(address) = address() else { return };
+    let store = Store::new(&address);
+    let key = master(1);
+    let before = made(&store.open(&key, 1), &[id(1)]);
+    let vault = store.open(&key, 2);
+    // So that its statements are prepared, which needs the tables, too.
+    made(&vault, &[id(2)]);
+    // Between the statement that makes and the one that reads stands the one that asks the head,
+    // which reads the keys, too.
+    let other = Store::new(&address);
+    let schema = &store.schema;
+    other.run(&format!(
+        "BEGIN; LOCK TABLE {schema}.keys IN ACCESS EXCLUSIVE MODE"
+    ));
+    let after = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| made(&vault, &[id(1)]));
+        let waiting = format!(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '{schema}.keys'::regclass"
+        );
+        while store.number(&waiting) == 0 {}
+        other.run(&format!("DELETE FROM {schema}.identifiers; COMMIT"));
+        asking.join().unwrap()
+    });
+    assert_ne!(after, before);
+    assert_eq!(made(&store.open(&key, 3), &[id(1)]), after);
+}

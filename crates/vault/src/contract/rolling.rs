@@ -9,7 +9,7 @@ use super::{
     Backend, all_bytes, bytes, found, id, is_destroyed, keys, made, master, namespace, open,
     processes, random,
 };
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, place};
 use crate::{Error, ErrorKind, KeyState, Vault};
 
 fn refuses<T: std::fmt::Debug>(answer: Result<T, Error>, version: u32) {
@@ -66,6 +66,43 @@ pub(super) fn rolled(backend: &dyn Backend) {
     let mut known: Vec<_> = ids[1..].iter().map(|id| keyring.blind(id)).collect();
     known.sort_unstable();
     assert_eq!(index, known);
+}
+
+/// Either all of it is done or none.
+pub(super) fn failed(backend: &dyn Backend) {
+    let (old, new) = (master(1), master(7));
+    let vault = open(backend, &old, 2);
+    // More than are rewrapped at a time, so that some are when the last is met.
+    let ids: Vec<_> = (0..5_000).map(|n| id("c", n)).collect();
+    let people = made(vault.as_ref(), &ids);
+    let wanted: Vec<_> = people.iter().map(|s| (*s, KeyClass::Profile)).collect();
+    let whole = all_bytes(&keys(vault.as_ref(), &wanted, true));
+    drop(vault);
+    let last = people.iter().max().expect("there are people");
+    let spoilt = place(*last, KeyClass::Profile);
+    let record = backend.record(&spoilt);
+    backend.put(&spoilt, b"damaged");
+
+    let vault = open(backend, &old, 3);
+    let error = vault
+        .roll(&new)
+        .expect_err("one record cannot be rewrapped");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert_eq!(vault.master_version(), 1);
+    let (others, theirs): (Vec<_>, Vec<_>) = wanted
+        .iter()
+        .copied()
+        .zip(whole.iter().copied())
+        .filter(|((person, _), _)| person != last)
+        .unzip();
+    assert_eq!(all_bytes(&keys(vault.as_ref(), &others, true)), theirs);
+    assert_eq!(made(vault.as_ref(), &ids), people);
+    drop(vault);
+    backend.put(&spoilt, &record);
+    let vault = open(backend, &old, 4);
+    assert_eq!(all_bytes(&keys(vault.as_ref(), &wanted, true)), whole);
+    vault.roll(&new).expect("every record is whole");
+    assert_eq!(all_bytes(&keys(vault.as_ref(), &wanted, true)), whole);
 }
 
 pub(super) fn noticed_by_others(backend: &dyn Backend) {
