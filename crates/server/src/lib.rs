@@ -15,6 +15,7 @@ mod ingest;
 mod local;
 mod problem;
 mod query;
+mod schemas;
 mod segments;
 
 use std::sync::Arc;
@@ -71,7 +72,7 @@ pub fn local_router(services: Services) -> Router {
 }
 
 fn shared() -> Router<Services> {
-    let mut router = Router::new()
+    let mut router = schemas::routes()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/v1/consents", post(ingest::consents))
