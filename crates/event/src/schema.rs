@@ -11,8 +11,10 @@ use serde_avro_fast::Schema;
 use sha2::{Digest, Sha256};
 
 mod fields;
+mod offered;
 
 pub use fields::{Field, Sensitivity, fields};
+pub use offered::{Incompatible, NotASchema, Offered};
 
 use crate::{KeyClass, Kind};
 
@@ -191,6 +193,13 @@ impl Published {
     #[must_use]
     pub const fn kind(&self) -> Option<Kind> {
         self.kind
+    }
+
+    /// The full name of its record.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let name = self.whole.avro.name();
+        name.map_or_else(String::new, |name| name.fullname(None))
     }
 
     /// Which version, counted from 1.

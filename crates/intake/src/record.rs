@@ -18,9 +18,6 @@ use crate::planned::{Item, Planned, Said, Say};
 use crate::recent::{Mark, Recent, mark};
 use crate::repeats::id_of;
 
-/// The header that names the schema of a record's payload by its fingerprint.
-const SCHEMA_HEADER: &str = "schema";
-
 /// What a request does to the journal, item by item.
 pub(crate) enum Entry {
     Item(Item),
@@ -102,7 +99,7 @@ impl Recorder<'_> {
                 key: Bytes::copy_from_slice(envelope.subject.as_bytes()),
                 value: Bytes::from(envelope.encode()?),
                 headers: vec![(
-                    SCHEMA_HEADER.to_owned(),
+                    schema::FINGERPRINT_HEADER.to_owned(),
                     Bytes::copy_from_slice(&fingerprint),
                 )],
             });

@@ -95,7 +95,7 @@ impl Applier {
                 self.shared
                     .change(|state| state.define(&batch.records, next))?;
             } else {
-                self.apply_facts(partition, &batch)?;
+                self.apply_facts(partition, batch).await?;
             }
             metrics::applied(topic.as_str(), partition, next);
             self.seen.set(&topic, partition, next);
@@ -104,11 +104,21 @@ impl Applier {
         Ok(any)
     }
 
-    fn apply_facts(&self, partition: u32, batch: &Batch) -> Result<(), Error> {
+    async fn apply_facts(&self, partition: u32, batch: Batch) -> Result<(), Error> {
         let receipt = self.shared.state().receipt_in(partition);
-        let facts = read::facts(&batch.records, self.vault.as_ref(), receipt)?;
-        let arrived = batch
-            .records
+        let vault = Arc::clone(&self.vault);
+        let next = batch.next;
+        // The vault may have to ask over a network.
+        let read = tokio::task::spawn_blocking(move || {
+            read::facts(&batch.records, vault.as_ref(), receipt).map(|facts| (batch.records, facts))
+        });
+        let (records, facts) = read.await.unwrap_or_else(|interrupted| {
+            Err(
+                Error::new(ErrorKind::Unavailable, "reading facts was interrupted")
+                    .with_source(interrupted),
+            )
+        })?;
+        let arrived = records
             .iter()
             .zip(facts)
             .filter_map(|(stored, fact)| {
@@ -124,7 +134,7 @@ impl Applier {
             })
             .collect();
         self.shared
-            .change(|state| state.apply(partition, arrived, batch.next))
+            .change(|state| state.apply(partition, arrived, next))
     }
 }
 

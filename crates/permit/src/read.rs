@@ -159,6 +159,9 @@ fn is_about_the_event(error: &assent_vault::Error) -> bool {
         | assent_vault::Error::WrongMasterKey { .. }
         | assent_vault::Error::InUse { .. }
         | assent_vault::Error::Format { .. }
+        | assent_vault::Error::Settings(_)
+        | assent_vault::Error::Refused { .. }
+        | assent_vault::Error::Unreachable { .. }
         | assent_vault::Error::Store { .. } => false,
     }
 }

@@ -19,6 +19,7 @@ mod problem;
 mod query;
 mod roles;
 mod routes;
+mod schemas;
 mod segments;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use axum::routing::{MethodRouter, any, get, post};
 use crate::control::Control;
 use crate::problem::Problem;
 use crate::{
-    ProcessRole, Roles, Services, explain, health, ingest, local, metrics, query, segments,
+    ProcessRole, Roles, Services, explain, health, ingest, local, metrics, query, schemas, segments,
 };
 
 /// What the routes of the role `intake` stand on.
@@ -119,11 +119,13 @@ pub fn local_router(services: Services) -> Router {
 }
 
 fn of_everybody() -> Routes<Services> {
-    vec![
+    let mut routes = vec![
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
         ("/metrics", get(render)),
-    ]
+    ];
+    routes.extend(schemas::routes());
+    routes
 }
 
 fn of_intake() -> Routes<Taking> {

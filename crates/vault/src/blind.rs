@@ -3,7 +3,6 @@
 //! An index entry is HMAC-SHA256 under a key derived from the master key. Without that key a list
 //! of all phone numbers does not help to enumerate the entries, which a bare hash would allow.
 
-use assent_event::Identifier;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
@@ -11,7 +10,7 @@ use crate::master::{WorkingKeys, keyed};
 use crate::secret::KEY_LEN;
 
 /// One entry of the index.
-pub(crate) type Blind = [u8; KEY_LEN];
+pub type Blind = [u8; KEY_LEN];
 
 /// Computes index entries; the keyed state is made once and copied per identifier.
 #[derive(Clone)]
@@ -22,11 +21,7 @@ impl BlindIndex {
         Self(keyed(&keys.index.0))
     }
 
-    pub(crate) fn of(&self, id: &Identifier) -> Blind {
-        self.of_parts(id.namespace.as_str(), &id.value)
-    }
-
-    pub(crate) fn of_parts(&self, namespace: &str, value: &str) -> Blind {
+    pub(crate) fn of(&self, namespace: &str, value: &str) -> Blind {
         let mut mac = self.0.clone();
         // The length stands before the namespace so that no two identifiers run together alike.
         mac.update(&(namespace.len() as u64).to_be_bytes());

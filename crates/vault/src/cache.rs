@@ -1,13 +1,14 @@
 //! A bounded cache: two generations, so that what is used stays and what is not is dropped.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 
 use parking_lot::Mutex;
 
 /// Holds at most `capacity` entries. When the young half is full it becomes the old half, and the
 /// former old half is dropped; a hit in the old half moves the entry to the young one.
-pub(crate) struct Cache<K, V> {
+pub struct Cache<K, V> {
     halves: Mutex<Halves<K, V>>,
     half: usize,
 }
@@ -18,7 +19,8 @@ struct Halves<K, V> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// A cache of at most `capacity` entries; of none, it remembers nothing.
+    pub fn new(capacity: usize) -> Self {
         Self {
             halves: Mutex::new(Halves {
                 young: HashMap::new(),
@@ -29,7 +31,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     }
 
     /// Looks many up under one lock; `found` hears the place and the value of each hit.
-    pub(crate) fn get_each<'k>(
+    pub fn get_each<'k>(
         &self,
         keys: impl IntoIterator<Item = &'k K>,
         mut found: impl FnMut(usize, V),
@@ -47,20 +49,30 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         }
     }
 
-    pub(crate) fn insert_each(&self, entries: impl IntoIterator<Item = (K, V)>) {
+    /// Remembers many under one lock.
+    pub fn insert_each(&self, entries: impl IntoIterator<Item = (K, V)>) {
         let mut halves = self.halves.lock();
         for (key, value) in entries {
             self.put(&mut halves, key, value);
         }
     }
 
-    pub(crate) fn remove(&self, key: &K) {
+    /// Forgets one entry.
+    pub fn remove(&self, key: &K) {
         let mut halves = self.halves.lock();
         halves.young.remove(key);
         halves.old.remove(key);
     }
 
-    pub(crate) fn clear(&self) {
+    /// Forgets the entries whose value is not to be kept; looks at all of them.
+    pub fn retain(&self, keep: impl Fn(&V) -> bool) {
+        let mut halves = self.halves.lock();
+        halves.young.retain(|_, value| keep(value));
+        halves.old.retain(|_, value| keep(value));
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
         let mut halves = self.halves.lock();
         halves.young = HashMap::new();
         halves.old = HashMap::new();
@@ -80,6 +92,12 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     fn len(&self) -> usize {
         let halves = self.halves.lock();
         halves.young.len() + halves.old.len()
+    }
+}
+
+impl<K, V> fmt::Debug for Cache<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
     }
 }
 
@@ -104,6 +122,10 @@ mod tests {
         assert_eq!(get(&cache, 5), None);
         cache.remove(&0);
         assert_eq!(get(&cache, 0), None);
+        assert_eq!(get(&cache, 999), Some(999));
+        cache.retain(|value| *value != 999);
+        assert_eq!(get(&cache, 999), None);
+        assert_eq!(get(&cache, 998), Some(998));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The vault of one process, in redb.
 //!
 //! Lookups take a read transaction and no commit; only what is new costs one. A reader–writer lock
-//! around the working keys makes [`Vault::destroy`] and [`EmbeddedVault::roll`] exclusive, so that
+//! around the working keys makes [`Vault::destroy`] and [`Vault::roll`] exclusive, so that
 //! no lookup under way can put a destroyed key back into the cache.
 
+mod head;
 mod roll;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -17,17 +19,16 @@ use assent_event::{Identifier, KeyClass};
 use parking_lot::RwLock;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, WriteTransaction};
 
+use self::tables::{IDENTIFIERS, INDEX, KEYS};
 use crate::Vault;
-use crate::blind::{Blind, BlindIndex};
+use crate::blind::Blind;
 use crate::cache::Cache;
 use crate::error::{Error, store};
+use crate::keyring::{DESTROYED_RECORD, Keyring, Place, blind_of, new_subject, place};
 use crate::master::MasterKey;
 use crate::random::RandomSource;
 use crate::sealer::Sealing;
 use crate::secret::{DataKey, KeyState};
-use crate::store::{
-    Current, DESTROYED_RECORD, FORMAT, IDENTIFIERS, INDEX, KEYS, META, StoredIdentifier, key_place,
-};
 
 /// How much the vault keeps in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,26 +54,11 @@ impl Default for VaultConfig {
 /// [`Vault`] in one file.
 pub struct EmbeddedVault {
     db: Database,
-    working: RwLock<Working>,
+    working: RwLock<Keyring>,
     subjects: Cache<Blind, SubjectId>,
     keys: Cache<(SubjectId, KeyClass), DataKey>,
     random: Box<dyn RandomSource>,
     sealing: Sealing,
-}
-
-struct Working {
-    current: Current,
-    index: BlindIndex,
-}
-
-impl Working {
-    fn new(master: &MasterKey, version: u32) -> Self {
-        let keys = master.derive();
-        Self {
-            index: BlindIndex::new(&keys),
-            current: Current { keys, version },
-        }
-    }
 }
 
 impl EmbeddedVault {
@@ -108,10 +94,10 @@ impl EmbeddedVault {
                 },
                 other => store("open")(other),
             })?;
-        let version = check_or_found(&db, &master)?;
+        let version = head::check_or_found(&db, &master)?;
         Ok(Self {
             db,
-            working: RwLock::new(Working::new(&master, version)),
+            working: RwLock::new(Keyring::new(&master, version)),
             subjects: Cache::new(config.cached_subjects),
             keys: Cache::new(config.cached_keys),
             random,
@@ -124,11 +110,6 @@ impl EmbeddedVault {
     pub fn unsealed_as_test_control(mut self) -> Self {
         self.sealing = Sealing::Off;
         self
-    }
-
-    /// How often the master key was rolled, plus one.
-    pub fn master_version(&self) -> u32 {
-        self.working.read().current.version
     }
 
     fn write(&self) -> Result<WriteTransaction, Error> {
@@ -161,7 +142,7 @@ impl EmbeddedVault {
     /// Makes the subjects still missing, in one commit.
     fn make_subjects(
         &self,
-        working: &Working,
+        working: &Keyring,
         ids: &[Identifier],
         blinds: &[Blind],
         found: &mut [Option<SubjectId>],
@@ -184,24 +165,16 @@ impl EmbeddedVault {
                 let subject = match known {
                     Some(subject) => subject,
                     None => {
-                        let mut bytes = [0; 16];
-                        self.random.fill(&mut bytes);
-                        let stored = StoredIdentifier {
-                            namespace: id.namespace.as_str().to_owned(),
-                            blind,
-                            value: id.value.clone(),
-                        };
-                        let record =
-                            working
-                                .current
-                                .seal_identifier(&bytes, &stored, self.random.as_ref());
+                        let subject = new_subject(self.random.as_ref());
+                        let (blind, record) =
+                            working.seal_identifier(subject, id, self.random.as_ref());
                         index
-                            .insert(&blind, &bytes)
+                            .insert(&blind, subject.as_bytes())
                             .map_err(store("add a subject"))?;
                         identifiers
-                            .insert(&bytes, record.as_slice())
+                            .insert(subject.as_bytes(), record.as_slice())
                             .map_err(store("add a subject"))?;
-                        SubjectId::from_bytes(bytes)
+                        subject
                     }
                 };
                 made.insert(blind, subject);
@@ -216,28 +189,28 @@ impl EmbeddedVault {
     /// Fills in what the store knows of the keys not yet found.
     fn look_up_keys(
         &self,
-        working: &Working,
+        working: &Keyring,
         wanted: &[(SubjectId, KeyClass)],
         found: &mut [KeyState],
     ) -> Result<(), Error> {
-        let mut places: Vec<(usize, [u8; 17])> = wanted
+        let mut places: Vec<(usize, Place)> = wanted
             .iter()
             .enumerate()
-            .filter(|(place, _)| matches!(found[*place], KeyState::Absent))
-            .map(|(place, (subject, class))| (place, key_place(*subject, *class)))
+            .filter(|(at, _)| matches!(found[*at], KeyState::Absent))
+            .map(|(at, (subject, class))| (at, place(*subject, *class)))
             .collect();
         // In the order of the tree: a rebuild asks for many, and neighbours share a page.
-        places.sort_unstable_by_key(|(_, key)| *key);
+        places.sort_unstable_by_key(|(_, place)| *place);
         let read = self.db.begin_read().map_err(store("read"))?;
         let table = read.open_table(KEYS).map_err(store("read"))?;
         let mut learnt = Vec::new();
-        for (place, key) in places {
-            if let Some(record) = table.get(&key).map_err(store("look up a key"))? {
-                let state = working.current.unwrap(&key, record.value())?;
-                if let KeyState::Live(data_key) = &state {
-                    learnt.push((wanted[place], data_key.clone()));
+        for (at, place) in places {
+            if let Some(record) = table.get(&place).map_err(store("look up a key"))? {
+                let state = working.unwrap(&place, record.value())?;
+                if let KeyState::Live(key) = &state {
+                    learnt.push((wanted[at], key.clone()));
                 }
-                found[place] = state;
+                found[at] = state;
             }
         }
         self.keys.insert_each(learnt);
@@ -247,7 +220,7 @@ impl EmbeddedVault {
     /// Makes the keys still absent, in one commit.
     fn make_keys(
         &self,
-        working: &Working,
+        working: &Keyring,
         wanted: &[(SubjectId, KeyClass)],
         found: &mut [KeyState],
     ) -> Result<(), Error> {
@@ -259,16 +232,15 @@ impl EmbeddedVault {
                 if !matches!(slot, KeyState::Absent) {
                     continue;
                 }
-                let place = key_place(*subject, *class);
+                let place = place(*subject, *class);
                 let known = match table.get(&place).map_err(store("look up a key"))? {
-                    Some(record) => Some(working.current.unwrap(&place, record.value())?),
+                    Some(record) => Some(working.unwrap(&place, record.value())?),
                     None => None,
                 };
                 *slot = match known {
                     Some(state) => state,
                     None => {
-                        let key = DataKey::generate(self.random.as_ref());
-                        let record = working.current.wrap(&place, &key, self.random.as_ref());
+                        let (key, record) = working.new_key(&place, self.random.as_ref());
                         table
                             .insert(&place, record.as_slice())
                             .map_err(store("add a key"))?;
@@ -289,7 +261,7 @@ impl EmbeddedVault {
 impl Vault for EmbeddedVault {
     fn subjects(&self, ids: &[Identifier], create: bool) -> Result<Vec<Option<SubjectId>>, Error> {
         let working = self.working.read();
-        let blinds: Vec<Blind> = ids.iter().map(|id| working.index.of(id)).collect();
+        let blinds: Vec<Blind> = ids.iter().map(|id| working.blind(id)).collect();
         let mut found = vec![None; ids.len()];
         self.subjects
             .get_each(&blinds, |place, subject| found[place] = Some(subject));
@@ -313,16 +285,13 @@ impl Vault for EmbeddedVault {
         subjects
             .iter()
             .map(|subject| {
-                let subject = subject.as_bytes();
-                let Some(record) = table.get(subject).map_err(store("read an identifier"))? else {
-                    return Ok(None);
-                };
-                let (name, _, _) = Current::peek_identifier(record.value())?;
-                if name != namespace.as_str() {
-                    return Ok(None);
+                let record = table
+                    .get(subject.as_bytes())
+                    .map_err(store("read an identifier"))?;
+                match record {
+                    Some(record) => working.open_identifier(*subject, namespace, record.value()),
+                    None => Ok(None),
                 }
-                let opened = working.current.open_identifier(subject, record.value())?;
-                Ok(Some(opened.value))
             })
             .collect()
     }
@@ -349,7 +318,7 @@ impl Vault for EmbeddedVault {
         {
             let mut keys = write.open_table(KEYS).map_err(store("change"))?;
             for class in classes {
-                keys.insert(&key_place(subject, *class), DESTROYED_RECORD)
+                keys.insert(&place(subject, *class), DESTROYED_RECORD)
                     .map_err(store("destroy a key"))?;
             }
             if classes.contains(&KeyClass::Identity) {
@@ -359,7 +328,7 @@ impl Vault for EmbeddedVault {
                     .remove(subject.as_bytes())
                     .map_err(store("forget an identifier"))?;
                 if let Some(record) = removed {
-                    let (_, blind, _) = Current::peek_identifier(record.value())?;
+                    let blind = blind_of(record.value())?;
                     index
                         .remove(&blind)
                         .map_err(store("forget an identifier"))?;
@@ -377,6 +346,25 @@ impl Vault for EmbeddedVault {
         Ok(())
     }
 
+    fn master_version(&self) -> u32 {
+        self.working.read().version()
+    }
+
+    fn roll(&self, new: &MasterKey) -> Result<(), Error> {
+        self.roll_to(new)
+    }
+
+    /// Nobody else can have rolled it, so the key is this vault's or a wrong one.
+    fn adopt(&self, master: &MasterKey) -> Result<(), Error> {
+        let working = self.working.read();
+        if master.derive().fingerprint == *working.fingerprint() {
+            return Ok(());
+        }
+        Err(Error::WrongMasterKey {
+            version: working.version(),
+        })
+    }
+
     fn sealing(&self) -> Sealing {
         self.sealing
     }
@@ -385,62 +373,5 @@ impl Vault for EmbeddedVault {
 impl fmt::Debug for EmbeddedVault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbeddedVault").finish_non_exhaustive()
-    }
-}
-
-/// Checks the master key against the store, or founds a new store under it; the key's version.
-fn check_or_found(db: &Database, master: &MasterKey) -> Result<u32, Error> {
-    let damaged = Error::Damaged { what: "head" };
-    let fingerprint = master.derive().fingerprint;
-    let write = db.begin_write().map_err(store("open"))?;
-    let version = {
-        let mut meta = write.open_table(META).map_err(store("open"))?;
-        let read = |name: &str| -> Result<Option<Vec<u8>>, Error> {
-            let value = meta.get(name).map_err(store("open"))?;
-            Ok(value.map(|bytes| bytes.value().to_vec()))
-        };
-        let number = |bytes: Vec<u8>| bytes.try_into().ok().map(u32::from_be_bytes);
-        match (read("format")?, read("version")?, read("fingerprint")?) {
-            (None, None, None) => {
-                for (name, value) in [
-                    ("format", &FORMAT.to_be_bytes()[..]),
-                    ("version", &1_u32.to_be_bytes()[..]),
-                    ("fingerprint", &fingerprint[..]),
-                ] {
-                    meta.insert(name, value).map_err(store("open"))?;
-                }
-                // The tables exist from the start, so that no reader has to ask whether they do.
-                write.open_table(INDEX).map_err(store("open"))?;
-                write.open_table(IDENTIFIERS).map_err(store("open"))?;
-                write.open_table(KEYS).map_err(store("open"))?;
-                None
-            }
-            (Some(format), Some(version), Some(known)) => {
-                let (Some(format), Some(version)) = (number(format), number(version)) else {
-                    return Err(damaged);
-                };
-                if format != FORMAT {
-                    return Err(Error::Format {
-                        found: format,
-                        known: FORMAT,
-                    });
-                }
-                if known != fingerprint {
-                    return Err(Error::WrongMasterKey { version });
-                }
-                Some(version)
-            }
-            (_, _, _) => return Err(damaged),
-        }
-    };
-    match version {
-        Some(version) => {
-            write.abort().map_err(store("open"))?;
-            Ok(version)
-        }
-        None => {
-            write.commit().map_err(store("commit"))?;
-            Ok(1)
-        }
     }
 }

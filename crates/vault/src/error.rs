@@ -76,6 +76,33 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The store of several processes cannot be reached, or broke off before it confirmed.
+    #[error(
+        "the vault's store cannot be reached while it was to {action}; nothing of it was \
+         acknowledged, so do the same again later"
+    )]
+    Unreachable {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store refuses the account.
+    #[error(
+        "the vault's store refuses this account while it was to {action}; check its name, its \
+         password and its rights"
+    )]
+    Refused {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The settings of the store, ours or its own, cannot be used.
+    #[error("the vault's store cannot be used as it is set up: {0}")]
+    Settings(String),
     /// A record of the store does not authenticate or has an impossible shape.
     #[error(
         "a record of the vault is damaged ({what}); restore the store from its backup, nothing \
@@ -135,8 +162,11 @@ impl Error {
             },
             Self::MasterKeyFormat => ErrorKind::Invalid,
             Self::WrongMasterKey { .. } => ErrorKind::Denied,
-            Self::InUse { .. } | Self::Store { .. } => ErrorKind::Unavailable,
-            Self::Format { .. } => ErrorKind::Invalid,
+            Self::InUse { .. } | Self::Store { .. } | Self::Unreachable { .. } => {
+                ErrorKind::Unavailable
+            }
+            Self::Refused { .. } => ErrorKind::Denied,
+            Self::Format { .. } | Self::Settings(_) => ErrorKind::Invalid,
             Self::Damaged { .. } | Self::Tampered { .. } => ErrorKind::Corrupt,
             Self::KeyMissing { .. } => ErrorKind::NotFound,
             Self::Erased { .. } => ErrorKind::Conflict,

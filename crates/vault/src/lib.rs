@@ -15,19 +15,34 @@
 //! the event and nothing else, and a master key that does not belong to the store opens nothing.
 //!
 //! **Free pages.** The store copies on write, so a page with a destroyed wrapped key may stay in
-//! the file until it is used again. Rolling the master key ([`EmbeddedVault::roll`]) and
+//! the file until it is used again. Rolling the master key ([`Vault::roll`]) and
 //! destroying the old one makes every such remnant, and every older backup of the store,
 //! unreadable; erasure is complete with the next roll.
 
 mod blind;
 mod cache;
+#[doc(hidden)]
+pub mod contract;
 mod embedded;
 mod error;
+mod keyring;
 mod master;
 mod random;
 mod sealer;
 mod secret;
-mod store;
+
+/// What a store of the vault is made of, for the stores in other crates of this workspace.
+///
+/// Nothing here hands out a secret: records go in and come out wrapped, index entries under the
+/// key that only the keyring has, and data keys as [`DataKey`], which shows its bytes to nobody.
+#[doc(hidden)]
+pub mod stores {
+    pub use crate::blind::Blind;
+    pub use crate::cache::Cache;
+    pub use crate::keyring::{
+        DESTROYED_RECORD, FORMAT, Keyring, Place, blind_of, new_subject, place,
+    };
+}
 
 pub use embedded::{EmbeddedVault, VaultConfig};
 pub use error::{Error, ErrorKind};
@@ -41,7 +56,11 @@ use assent_event::{Identifier, KeyClass};
 
 /// The store of subject identifiers and data keys.
 ///
-/// Every method takes a batch and makes at most one durable commit for it; a batch that brings
+/// [`EmbeddedVault`] keeps them for one process; several processes share a store in PostgreSQL
+/// (`assent-vault-postgres`). Both pass one suite of cases ([`contract`]).
+///
+/// Every method blocks until the store has answered, so call it where blocking is allowed. Every
+/// method takes a batch and makes at most one durable commit for it; a batch that brings
 /// nothing new commits nothing. Answers stand in the order of the questions.
 pub trait Vault: Send + Sync + 'static {
     /// The subject of each identifier. With `create`, an unknown identifier gets a new random
@@ -85,6 +104,26 @@ pub trait Vault: Send + Sync + 'static {
     fn destroy(&self, subject: SubjectId) -> Result<(), Error> {
         self.destroy_classes(subject, &KeyClass::ALL)
     }
+
+    /// How often the master key was rolled, plus one.
+    fn master_version(&self) -> u32;
+
+    /// Wraps every data key, every identifier and the whole index under a new master key, and
+    /// forgets the old one. Either all of it is done or none. Destroying the old master key
+    /// afterwards is up to the caller; from then on older copies of the store open nothing.
+    ///
+    /// Other processes on the same store answer [`Error::WrongMasterKey`] from then on, until they
+    /// [`Vault::adopt`] the new key.
+    ///
+    /// # Errors
+    /// When the store fails or a record is damaged; then the old key remains the vault's key.
+    fn roll(&self, new: &MasterKey) -> Result<(), Error>;
+
+    /// Goes on with the master key that another process rolled the store to.
+    ///
+    /// # Errors
+    /// [`Error::WrongMasterKey`] when it is not the store's key; then nothing changes.
+    fn adopt(&self, master: &MasterKey) -> Result<(), Error>;
 
     /// Whether blocks are really sealed. Always [`Sealing::On`] but in the control of the
     /// planted-values test.

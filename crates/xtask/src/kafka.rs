@@ -17,6 +17,8 @@ mod wire;
 use std::path::PathBuf;
 
 use self::cluster::{Cluster, Shape};
+use crate::test::Running;
+
 use self::command::{Command, Fault, Order};
 
 /// `cargo xtask kafka …`.
@@ -97,24 +99,14 @@ impl Brokers {
                 }
                 Err(error) => {
                     // What did come up is not left behind.
-                    return brokers.down().and(Err(error));
+                    return brokers.stop().and(Err(error));
                 }
             }
         }
         Ok(brokers)
     }
 
-    /// Where the tests find them: names and values of environment variables.
-    pub fn environment(&self) -> Result<Vec<(&'static str, String)>, String> {
-        let mut all = Vec::new();
-        for cluster in &self.clusters {
-            all.extend(cluster.environment()?);
-        }
-        Ok(all)
-    }
-
-    /// Stops those that this run started.
-    pub fn down(self) -> Result<(), String> {
+    fn stop(self) -> Result<(), String> {
         let mut outcome = Ok(());
         for (cluster, ours) in self.clusters.iter().zip(self.ours) {
             if ours {
@@ -122,6 +114,20 @@ impl Brokers {
             }
         }
         outcome
+    }
+}
+
+impl Running for Brokers {
+    fn environment(&self) -> Result<Vec<(&'static str, String)>, String> {
+        let mut all = Vec::new();
+        for cluster in &self.clusters {
+            all.extend(cluster.environment()?);
+        }
+        Ok(all)
+    }
+
+    fn down(self: Box<Self>) -> Result<(), String> {
+        self.stop()
     }
 }
 

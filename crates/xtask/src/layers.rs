@@ -46,6 +46,10 @@ const ROOMS: &[Room] = &[
         must_not_know: &["arrow", KAFKA, SQL],
     },
     Room {
+        name: "assent-vault-postgres",
+        must_not_know: &["arrow", KAFKA, SQL],
+    },
+    Room {
         name: "assent-programme",
         must_not_know: &["arrow", KAFKA, SQL],
     },

@@ -1,7 +1,7 @@
 //! The project's own chores: `cargo xtask <command>`.
 //!
 //! Owns what is checked and run around the product: formatting, lints, the direction of the crate
-//! arrows, dependency licences, a real Kafka for tests, the tests, the benchmarks. It refuses to
+//! arrows, dependency licences, a real Kafka and a real PostgreSQL for tests, the tests, the benchmarks. It refuses to
 //! depend on any product crate, so it builds in seconds and can say what is missing before a long
 //! build starts.
 
@@ -9,6 +9,7 @@ mod bench;
 mod kafka;
 mod layers;
 mod licences;
+mod postgres;
 mod prerequisites;
 mod run;
 mod test;
@@ -18,9 +19,9 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <command>
 
-  test                 check what is needed, bring real Kafka brokers up, run every test, take them down
-    --no-kafka         leave the tests on real brokers out (they say so)
-    --faults           the tests that break brokers go on for many rounds instead of one
+  test                 check what is needed, bring real servers up, run every test, take them down
+    --without NAME     leave the tests on kafka or postgres out (they say so); repeats
+    --faults           the tests that break servers go on for many rounds instead of one
   check                format, lints, crate arrows, dependency licences
   layers               crate arrows point down only, and no crate knows what it must not
   licences             every dependency's licence is on the allow-list
@@ -30,6 +31,7 @@ cargo xtask <command>
     --brokers 3        three brokers that hold three copies, instead of one
     --secure           a further listener that asks for TLS and SASL
     --port N           where the first broker listens (19092; three: 19096)
+  postgres up|down|restart|status  a real PostgreSQL on 127.0.0.1 (see docs/postgres-for-tests.md)
   bench [NAME]         the figures of docs/benchmarks.md, as ratios measured in one run
 ";
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "layers" => layers::check(),
         "licences" => licences::check(),
         "kafka" => kafka::run(rest),
+        "postgres" => postgres::run(rest),
         "bench" => bench::run_command(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -2,6 +2,9 @@
 
 use std::process::{Command, Stdio};
 
+use crate::postgres;
+use crate::test::Server;
+
 struct Need {
     what: &'static str,
     probe: &'static [&'static str],
@@ -39,21 +42,34 @@ const KAFKA: &[Need] = &[
     },
 ];
 
-/// Fails with one line for each missing program.
-pub fn check(with_kafka: bool) -> Result<(), String> {
-    let needs = BUILD
+const POSTGRES: &[Need] = &[Need {
+    what: "openssl, for the certificate of the test server",
+    probe: &["openssl", "version"],
+    get: "apt-get install openssl",
+}];
+
+/// Fails with one line for each program missing to build and to run these servers.
+pub fn check(servers: &[Server]) -> Result<(), String> {
+    let needs = servers.iter().flat_map(|server| match server {
+        Server::Kafka => KAFKA,
+        Server::Postgres => POSTGRES,
+    });
+    let mut missing: Vec<String> = BUILD
         .iter()
-        .chain(if with_kafka { KAFKA } else { &[] }.iter());
-    let missing: Vec<String> = needs
+        .chain(needs)
         .filter(|need| !present(need.probe))
         .map(|need| format!("  {}: {}", need.what, need.get))
         .collect();
+    // Debian keeps it away from the search path.
+    if servers.contains(&Server::Postgres) && postgres::bindir().is_none() {
+        missing.push("  PostgreSQL's server: apt-get install postgresql".to_owned());
+    }
     if missing.is_empty() {
         return Ok(());
     }
     Err(format!(
         "this machine lacks (Debian commands behind the colon):\n{}\n\
-         Without Java and Maven, `cargo xtask test --no-kafka` runs the rest.",
+         `cargo xtask test --without kafka --without postgres` runs what needs neither.",
         missing.join("\n")
     ))
 }

@@ -214,6 +214,20 @@ impl Vault for LosableVault {
         self.here()?;
         self.0.destroy_classes(subject, classes)
     }
+
+    fn master_version(&self) -> u32 {
+        self.0.master_version()
+    }
+
+    fn roll(&self, new: &assent_vault::MasterKey) -> Result<(), assent_vault::Error> {
+        self.here()?;
+        self.0.roll(new)
+    }
+
+    fn adopt(&self, master: &assent_vault::MasterKey) -> Result<(), assent_vault::Error> {
+        self.here()?;
+        self.0.adopt(master)
+    }
 }
 
 async fn losable(dir: &Path, roles: &str) -> (Node, Arc<Away>) {

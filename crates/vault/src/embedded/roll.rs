@@ -2,35 +2,31 @@
 
 use std::ops::Bound;
 
+use assent_consent::SubjectId;
 use redb::{ReadableTable, WriteTransaction};
 
-use super::{EmbeddedVault, Working};
+use super::EmbeddedVault;
+use super::tables::{IDENTIFIERS, INDEX, KEYS, META};
 use crate::error::{Error, store};
+use crate::keyring::{Keyring, Place};
 use crate::master::MasterKey;
-use crate::secret::KeyState;
-use crate::store::{IDENTIFIERS, INDEX, KEYS, META};
 
 /// Records rewrapped between two looks at the table; bounds memory, not the transaction.
 const CHUNK: usize = if cfg!(test) { 16 } else { 4_096 };
 
 impl EmbeddedVault {
-    /// Wraps every data key, every identifier and the whole index under a new master key, and
-    /// forgets the old one. Either all of it is done or none. Destroying the old master key
-    /// afterwards is up to the caller; from then on older copies of the store open nothing.
-    ///
-    /// # Errors
-    /// When the store fails or a record is damaged; then the old key remains the vault's key.
-    pub fn roll(&self, new: &MasterKey) -> Result<(), Error> {
+    /// [`crate::Vault::roll`].
+    pub(super) fn roll_to(&self, new: &MasterKey) -> Result<(), Error> {
         let mut working = self.working.write();
-        let next = Working::new(new, working.current.version + 1);
+        let next = Keyring::new(new, working.version() + 1);
         let write = self.write()?;
         self.rewrap_keys(&write, &working, &next)?;
         self.rewrap_identifiers(&write, &working, &next)?;
         {
             let mut meta = write.open_table(META).map_err(store("roll"))?;
-            meta.insert("version", &next.current.version.to_be_bytes()[..])
+            meta.insert("version", &next.version().to_be_bytes()[..])
                 .map_err(store("roll"))?;
-            meta.insert("fingerprint", &next.current.keys.fingerprint[..])
+            meta.insert("fingerprint", &next.fingerprint()[..])
                 .map_err(store("roll"))?;
         }
         write.commit().map_err(store("commit"))?;
@@ -43,27 +39,23 @@ impl EmbeddedVault {
     fn rewrap_keys(
         &self,
         write: &WriteTransaction,
-        old: &Working,
-        new: &Working,
+        old: &Keyring,
+        new: &Keyring,
     ) -> Result<(), Error> {
         let mut table = write.open_table(KEYS).map_err(store("roll"))?;
-        let mut after: Option<[u8; 17]> = None;
+        let mut after: Option<Place> = None;
         loop {
             let mut chunk = Vec::with_capacity(CHUNK);
             for entry in table
-                .range::<&[u8; 17]>(beyond(after.as_ref()))
+                .range::<&Place>(beyond(after.as_ref()))
                 .map_err(store("roll"))?
                 .take(CHUNK)
             {
                 let (place, record) = entry.map_err(store("roll"))?;
                 let place = *place.value();
                 after = Some(place);
-                if let KeyState::Live(key) = old.current.unwrap(&place, record.value())? {
-                    chunk.push((place, new.current.wrap(&place, &key, self.random.as_ref())));
-                } else {
-                    // A record of destruction is not wrapped.
-                    chunk.push((place, record.value().to_vec()));
-                }
+                let record = old.rewrap(new, &place, record.value(), self.random.as_ref())?;
+                chunk.push((place, record));
             }
             for (place, record) in &chunk {
                 table
@@ -79,8 +71,8 @@ impl EmbeddedVault {
     fn rewrap_identifiers(
         &self,
         write: &WriteTransaction,
-        old: &Working,
-        new: &Working,
+        old: &Keyring,
+        new: &Keyring,
     ) -> Result<(), Error> {
         write.delete_table(INDEX).map_err(store("roll"))?;
         let mut index = write.open_table(INDEX).map_err(store("roll"))?;
@@ -96,12 +88,13 @@ impl EmbeddedVault {
                 let (subject, record) = entry.map_err(store("roll"))?;
                 let subject = *subject.value();
                 after = Some(subject);
-                let mut id = old.current.open_identifier(&subject, record.value())?;
-                id.blind = new.index.of_parts(&id.namespace, &id.value);
-                let sealed = new
-                    .current
-                    .seal_identifier(&subject, &id, self.random.as_ref());
-                chunk.push((subject, id.blind, sealed));
+                let (blind, record) = old.reseal_identifier(
+                    new,
+                    SubjectId::from_bytes(subject),
+                    record.value(),
+                    self.random.as_ref(),
+                )?;
+                chunk.push((subject, blind, record));
             }
             for (subject, blind, record) in &chunk {
                 index.insert(blind, subject).map_err(store("roll"))?;
