@@ -80,6 +80,10 @@ pub struct Kafka {
     /// How to reach it, and what it holds.
     pub journal: KafkaConfig,
     /// The group of the projectors.
+    #[expect(
+        dead_code,
+        reason = "projectors share the work from the next change on"
+    )]
     pub group: GroupConfig,
 }
 

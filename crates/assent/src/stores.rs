@@ -28,7 +28,7 @@ pub async fn journal(config: &Config) -> Result<Arc<dyn Journal>, Failure> {
             Arc::new(kafka.explained("journal")?)
         }
     };
-    Ok(Observed::new(journal))
+    Ok(Arc::new(Observed::of(journal)))
 }
 
 /// The vault.

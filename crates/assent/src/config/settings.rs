@@ -250,7 +250,9 @@ pub const SETTINGS: &[Setting] = &[
         "journal.kafka.replication",
         Kind::Whole,
         "3",
-        &["Copies of each record. Topics are created so, and compared with it at the start, like the three that follow."],
+        &[
+            "Copies of each record. Topics are created so, and compared with it at the start, like the three that follow.",
+        ],
     ),
     is(
         "journal.kafka.min_in_sync",
