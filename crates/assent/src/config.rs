@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use assent_journal::Topic;
-use assent_journal_kafka::KafkaConfig;
+use assent_journal_kafka::{GroupConfig, KafkaConfig};
 use assent_server::Roles;
 
 pub use raw::{Fault, RawConfig, Sources};
@@ -71,7 +71,20 @@ pub enum JournalKind {
     /// In the data directory, this process's alone.
     Embedded,
     /// In a Kafka cluster, shared.
-    Kafka(Box<KafkaConfig>),
+    Kafka(Box<Kafka>),
+}
+
+/// A journal on Kafka, and how the processes that fold it share the work.
+#[derive(Clone)]
+pub struct Kafka {
+    /// How to reach it, and what it holds.
+    pub journal: KafkaConfig,
+    /// The group of the projectors.
+    #[expect(
+        dead_code,
+        reason = "projectors share the work from the next change on"
+    )]
+    pub group: GroupConfig,
 }
 
 /// Which vault, and its master key.

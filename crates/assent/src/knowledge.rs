@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use assent_consent::Timestamp;
-use assent_intake::{CurrentRegistry, Unheard};
+use assent_consent::{FactKind, SubjectId, Timestamp};
+use assent_event::EventId;
+use assent_intake::{CurrentRegistry, Known, Unheard};
 use assent_permit::Permit;
 use assent_programme::RegistryState;
 
@@ -45,6 +46,19 @@ impl Knowledge {
             Self::Indexed(permit) => permit.latest_receipt(),
             Self::Followed(follower) => follower.latest_receipt(),
         }
+    }
+}
+
+/// What the log says of a message, by the permit index.
+pub struct Log(pub Arc<Permit>);
+
+impl Known for Log {
+    fn fact(&self, subject: SubjectId, event: EventId) -> Option<FactKind> {
+        self.0.fact(&subject, event.to_bytes())
+    }
+
+    fn is_of_erased(&self, source: &str, message_id: &str) -> bool {
+        self.0.is_of_erased(source, message_id)
     }
 }
 

@@ -58,12 +58,12 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { token, command, .. } = cli;
     // These say what is wrong with the settings, so they do not need them to be right.
     match command {
-        Command::WriteKey => return commands::write_key::run(),
-        Command::Config(cli::Config::Default) => return commands::config::default_file(),
+        Command::WriteKey => commands::write_key::run(),
+        Command::Config(cli::Config::Default) => commands::config::default_file(),
         Command::Config(cli::Config::Show { format }) => {
-            return commands::config::show(&RawConfig::layered(&sources)?, format);
+            commands::config::show(&RawConfig::layered(&sources)?, format)
         }
-        Command::Doctor(doctor) => return commands::doctor::run(&sources, doctor.format).await,
+        Command::Doctor(doctor) => commands::doctor::run(&sources, doctor.format).await,
         command => {
             let config = Config::load(&sources)?;
             let serves = matches!(command, Command::Serve(_));

@@ -18,7 +18,7 @@ use crate::config::{Config, JournalKind, Profiles};
 use crate::control::Owner;
 use crate::failure::{Explained, Failure};
 use crate::follower::{Follow, Follower};
-use crate::knowledge::{Alone, AmongOthers, Knowledge};
+use crate::knowledge::{Alone, AmongOthers, Knowledge, Log};
 use crate::projection::Projection;
 use crate::readiness::Ready;
 use crate::stores;
@@ -272,6 +272,11 @@ fn intake(
     );
     // A clock that was set back must not put a withdrawal before a grant of the last run.
     intake.received_until(latest);
+    // Without the index a sender is not told that a message id of long ago stands for something else; the fold leaves
+    // out what it brings all the same (rule R2).
+    if let Knowledge::Indexed(permit) = &stores.knowledge {
+        intake.ask(Arc::new(Log(Arc::clone(permit))));
+    }
     Arc::new(intake)
 }
 

@@ -19,8 +19,8 @@ pub struct Observed {
 
 impl Observed {
     /// Watches this journal.
-    pub fn new(journal: Arc<dyn Journal>) -> Arc<dyn Journal> {
-        Arc::new(Self { journal })
+    pub fn of(journal: Arc<dyn Journal>) -> Self {
+        Self { journal }
     }
 }
 

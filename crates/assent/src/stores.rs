@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal};
-use assent_journal_kafka::{KafkaConfig, KafkaJournal};
+use assent_journal_kafka::KafkaJournal;
 use assent_vault::{EmbeddedVault, MasterKey, RandomSource, Vault};
 
 use crate::config::{self, Config, JournalKind, SecretAt, VaultKind};
@@ -24,11 +24,11 @@ pub async fn journal(config: &Config) -> Result<Arc<dyn Journal>, Failure> {
             Arc::new(EmbeddedJournal::open(&file, partitions).explained("journal")?)
         }
         JournalKind::Kafka(kafka) => {
-            let kafka = KafkaConfig::clone(kafka);
-            Arc::new(KafkaJournal::connect(kafka).await.explained("journal")?)
+            let kafka = KafkaJournal::connect(kafka.journal.clone()).await;
+            Arc::new(kafka.explained("journal")?)
         }
     };
-    Ok(Observed::new(journal))
+    Ok(Arc::new(Observed::of(journal)))
 }
 
 /// The vault.

@@ -73,9 +73,10 @@ impl Setting {
     }
 
     /// What comes of leaving it as it is, and what to do.
-    fn advice(self) -> &'static str {
+    #[must_use]
+    pub fn advice(self) -> &'static str {
         match self {
-            Self::Presence => "`assent topics` creates it",
+            Self::Presence => "`assent topics --create` creates it",
             Self::Partitions => {
                 "keys would move to other partitions and lose their order; configure the number found, or \
                  copy the records into a new topic"

@@ -131,7 +131,7 @@ impl From<assent_intake::Error> for Problem {
             ErrorKind::NotFound => Self::new(StatusCode::NOT_FOUND, code, text),
             ErrorKind::Unavailable => {
                 tracing::warn!(code, cause = ?std::error::Error::source(&error).map(ToString::to_string), "intake unavailable");
-                Self::unavailable(code, text)
+                Self::unavailable_for(code, &error)
             }
             ErrorKind::Corrupt | ErrorKind::Internal => {
                 tracing::error!(code, cause = ?std::error::Error::source(&error).map(ToString::to_string), "intake failed");

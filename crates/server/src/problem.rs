@@ -60,6 +60,17 @@ impl Problem {
         problem
     }
 
+    /// 503 because of this error: when to try again is what the journal behind it says, if it does.
+    #[must_use]
+    pub fn unavailable_for(
+        code: impl Into<String>,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
+        let mut problem = Self::unavailable(code, error.to_string());
+        problem.retry_after = hinted(error).or(problem.retry_after);
+        problem
+    }
+
     /// 500: the cause goes to the log, not to the caller.
     #[must_use]
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
@@ -76,6 +87,22 @@ impl Problem {
     pub fn invalid(code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
+}
+
+/// What the journal among the causes of an error says of when to try again, in whole seconds and at least one: several
+/// SDKs cannot read anything else.
+fn hinted(error: &(dyn std::error::Error + 'static)) -> Option<u32> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(journal) = error.downcast_ref::<assent_journal::Error>()
+            && let Some(after) = journal.retry_after()
+        {
+            let seconds = after.as_millis().div_ceil(1_000).max(1);
+            return u32::try_from(seconds).ok();
+        }
+        cause = error.source();
+    }
+    None
 }
 
 impl IntoResponse for Problem {
@@ -98,7 +125,6 @@ impl IntoResponse for Problem {
         )
             .into_response();
         if let Some(seconds) = self.retry_after {
-            // Whole seconds: several SDKs cannot read anything else.
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -128,5 +154,38 @@ impl From<assent_segment::Error> for Problem {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, text)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use assent_journal::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn when_to_come_back_is_said_in_whole_seconds() {
+        let after = |millis: Option<u64>| {
+            let error = Error::new(ErrorKind::Unavailable, "busy");
+            let error = match millis {
+                Some(millis) => error.with_retry_after(Duration::from_millis(millis)),
+                None => error,
+            };
+            // As intake hands it on.
+            let error = assent_intake::Error::from(error);
+            let response = Problem::from(error).into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            response.headers()[header::RETRY_AFTER]
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(after(None), "1");
+        assert_eq!(after(Some(0)), "1");
+        assert_eq!(after(Some(200)), "1");
+        assert_eq!(after(Some(5_000)), "5");
+        assert_eq!(after(Some(5_001)), "6");
     }
 }

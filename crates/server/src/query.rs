@@ -48,7 +48,7 @@ pub(crate) async fn principal(engine: &Engine, headers: &HeaderMap) -> Result<Pr
     permit
         .barrier()
         .await
-        .map_err(|error| Problem::unavailable("barrier", error.to_string()))?;
+        .map_err(|error| Problem::unavailable_for("barrier", &error))?;
     permit
         .registry()
         .principal_by_token_sha256(&assent_programme::token_sha256(token))

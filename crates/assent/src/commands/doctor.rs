@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use assent_journal_kafka::{KafkaJournal, Severity};
 use assent_server::{Examined, Finding, Roles};
 use assent_vault::RandomSource;
 use comfy_table::{Table, presets};
@@ -70,8 +71,38 @@ async fn examined(config: &Config) -> Vec<Finding> {
         findings.push(finding("server", Status::Warn, detail, "assent serve"));
         findings.extend(by_ourselves(config).await);
     }
+    findings.extend(topics(config).await);
     findings.extend(this_machine(config));
     findings
+}
+
+/// Whether the topics in Kafka are as configured; the embedded journal sees to its own.
+async fn topics(config: &Config) -> Vec<Finding> {
+    let JournalKind::Kafka(kafka) = &config.journal else {
+        return Vec::new();
+    };
+    let found = match KafkaJournal::check(&kafka.journal).await {
+        Ok(found) => found,
+        Err(error) => {
+            let fix = "see that the brokers can be reached";
+            return vec![finding("topics", Status::Fail, error, fix)];
+        }
+    };
+    if found.is_empty() {
+        return vec![finding("topics", Status::Ok, "as configured", "")];
+    }
+    found
+        .iter()
+        .map(|one| {
+            let status = match one.severity {
+                Severity::Warns => Status::Warn,
+                Severity::Refuses => Status::Fail,
+            };
+            let check = format!("topic {} {}", one.topic, one.setting.as_str());
+            let detail = format!("is {}, wanted {}", one.found, one.wanted);
+            finding(check, status, detail, one.setting.advice())
+        })
+        .collect()
 }
 
 /// What the running server says of itself and of its stores.

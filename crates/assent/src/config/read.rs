@@ -1,17 +1,22 @@
 //! What the settings mean, and which of them do not go together.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use assent_event::topics;
 use assent_journal::Topic;
-use assent_journal_kafka::{KafkaConfig, Replication};
+use assent_journal_kafka::{
+    GroupConfig, KafkaConfig, Mechanism, Password, Replication, Sasl, Security, Tls,
+};
 use assent_server::Roles;
 
 use super::raw::{Fault, RawConfig, VERSION};
-use super::secret::SecretAt;
+use super::secret::{Secret, SecretAt};
 use super::value::Value;
-use super::{Config, JournalKind, Profiles, Query, Server, Telemetry, Traces, Vault, VaultKind};
+use super::{
+    Config, JournalKind, Kafka, Profiles, Query, Server, Telemetry, Traces, Vault, VaultKind,
+};
 
 impl Config {
     /// Makes sense of the settings.
@@ -38,6 +43,7 @@ impl Config {
             VaultKind::Embedded => true,
         };
         if let JournalKind::Kafka(kafka) = &self.journal {
+            let kafka = &kafka.journal;
             if kafka.brokers.is_empty() {
                 reader.fault(
                     "journal.kafka.brokers",
@@ -64,6 +70,13 @@ impl Config {
             );
         }
     }
+}
+
+/// Properties of librdkafka that hold a secret.
+fn is_secret(property: &str) -> bool {
+    ["password", "secret", "key.pem", "token"]
+        .iter()
+        .any(|word| property.contains(word))
 }
 
 /// Reads settings one by one and gathers the faults.
@@ -125,32 +138,111 @@ impl Reader<'_> {
 
     fn journal(&mut self) -> JournalKind {
         let kind = self.text("journal.kind");
-        let kafka = self.kafka();
         match kind.as_str() {
-            "kafka" => JournalKind::Kafka(Box::new(kafka)),
+            "kafka" => JournalKind::Kafka(Box::new(self.kafka())),
             _ => JournalKind::Embedded,
         }
     }
 
-    fn kafka(&mut self) -> KafkaConfig {
-        let brokers = match self.raw.value("journal.kafka.brokers") {
-            Some(Value::List(brokers)) => brokers.join(","),
-            _ => String::new(),
-        };
+    fn kafka(&mut self) -> Kafka {
+        let brokers = self.list_if_set("journal.kafka.brokers").join(",");
         let partitions = super::topics(self.number_from("journal.partitions", 1));
-        let mut kafka = KafkaConfig::new(brokers, partitions);
-        kafka.replication = Replication {
+        let mut journal = KafkaConfig::new(brokers, partitions);
+        journal.security = self.security();
+        journal.replication = Replication {
             factor: self.number_from("journal.kafka.replication", 1),
             min_in_sync: self.number_from("journal.kafka.min_in_sync", 1),
         };
-        kafka.request_timeout = self.span("journal.kafka.request_timeout");
-        kafka.append_timeout = self.span("journal.kafka.append_timeout");
+        journal.verify_settings = self.flag("journal.kafka.verify_settings");
+        journal.request_timeout = self.span("journal.kafka.request_timeout");
+        journal.append_timeout = self.span("journal.kafka.append_timeout");
+        journal.in_flight_bytes = self.size("journal.kafka.in_flight_bytes");
+        journal.queue_timeout = self.span("journal.kafka.queue_timeout");
+        journal.properties = self.properties();
         let rejects = self.span("journal.kafka.rejects_retention");
-        kafka.retention.insert(Topic::new(topics::REJECTS), rejects);
+        journal
+            .retention
+            .insert(Topic::new(topics::REJECTS), rejects);
         if let Some(Value::Span(kept)) = self.raw.value("journal.kafka.behaviour_retention") {
-            kafka.retention.insert(Topic::new(topics::BEHAVIOUR), *kept);
+            let behaviour = Topic::new(topics::BEHAVIOUR);
+            journal.retention.insert(behaviour, *kept);
         }
-        kafka
+        let mut group = GroupConfig::new(
+            self.text("journal.kafka.group"),
+            Topic::new(topics::PROFILE),
+        );
+        group.session_timeout = self.span("journal.kafka.session_timeout");
+        Kafka { journal, group }
+    }
+
+    fn security(&mut self) -> Security {
+        let tls = Tls {
+            ca_file: match self.raw.value("journal.kafka.ca_file") {
+                Some(Value::Path(file)) => Some(file.clone()),
+                _ => None,
+            },
+        };
+        let security = self.text("journal.kafka.security");
+        let mechanism = self.text("journal.kafka.sasl_mechanism");
+        let name = match self.raw.value("journal.kafka.sasl_name") {
+            Some(Value::Text(name)) => name.clone(),
+            _ => String::new(),
+        };
+        match security.as_str() {
+            "sasl_tls" => {
+                if name.is_empty() {
+                    self.fault(
+                        "journal.kafka.sasl_name",
+                        "is needed for security = \"sasl_tls\"",
+                    );
+                }
+                let mechanism = Mechanism::parse(&mechanism).unwrap_or_else(|error| {
+                    self.fault("journal.kafka.sasl_mechanism", &error.to_string());
+                    Mechanism::ScramSha512
+                });
+                let password = Password::new(self.secret("journal.kafka.sasl_password").expose());
+                let sasl = Sasl {
+                    mechanism,
+                    name,
+                    password,
+                };
+                Security::SaslTls(tls, sasl)
+            }
+            "tls" => Security::Tls(tls),
+            _ => Security::Plaintext,
+        }
+    }
+
+    fn properties(&mut self) -> BTreeMap<String, String> {
+        const KEY: &str = "journal.kafka.properties";
+        let mut properties = BTreeMap::new();
+        for property in self.list_if_set(KEY) {
+            match property.split_once('=') {
+                Some((name, _)) if is_secret(name) => {
+                    self.fault(
+                        KEY,
+                        &format!("{name} holds a secret, which does not stand here"),
+                    );
+                }
+                Some((name, value)) => {
+                    properties.insert(name.to_owned(), value.to_owned());
+                }
+                None => self.fault(KEY, "each is written name=value"),
+            }
+        }
+        properties
+    }
+
+    /// A secret that is needed.
+    fn secret(&mut self, key: &str) -> Secret {
+        let read = match self.raw.secret(key) {
+            Some(at) => at.read(),
+            None => Err("is needed: name the file it stands in, or set the variable".to_owned()),
+        };
+        read.unwrap_or_else(|why| {
+            self.fault(key, &why);
+            Secret::new("")
+        })
     }
 
     fn vault(&mut self) -> Vault {
@@ -238,6 +330,13 @@ impl Reader<'_> {
         match self.raw.value(key) {
             Some(Value::List(items)) => items.clone(),
             _ => self.unlisted(key),
+        }
+    }
+
+    fn list_if_set(&self, key: &str) -> Vec<String> {
+        match self.raw.value(key) {
+            Some(Value::List(items)) => items.clone(),
+            _ => Vec::new(),
         }
     }
 

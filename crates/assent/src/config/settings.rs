@@ -250,7 +250,9 @@ pub const SETTINGS: &[Setting] = &[
         "journal.kafka.replication",
         Kind::Whole,
         "3",
-        &["Copies of each record. For `assent topics --create` only."],
+        &[
+            "Copies of each record. Topics are created so, and compared with it at the start, like the three that follow.",
+        ],
     ),
     is(
         "journal.kafka.min_in_sync",
@@ -266,14 +268,95 @@ pub const SETTINGS: &[Setting] = &[
         "730d",
         &[
             "How long behaviour is kept in Kafka; for ever when it is not set. Decisions, profiles, definitions and",
-            "uses are kept for ever. For `assent topics --create` only.",
+            "uses are kept for ever.",
         ],
     ),
     is(
         "journal.kafka.rejects_retention",
         Kind::Span,
         "30d",
-        &["How long refused events are kept. For `assent topics --create` only."],
+        &["How long refused events are kept."],
+    ),
+    is(
+        "journal.kafka.security",
+        Kind::Choice(&["plaintext", "tls", "sasl_tls"]),
+        "plaintext",
+        &[
+            "plaintext, for brokers on this machine or on a network of their own; tls; or sasl_tls, which also proves who",
+            "we are. Names and passwords go over TLS only.",
+        ],
+    ),
+    unset(
+        "journal.kafka.ca_file",
+        Kind::Path,
+        "/etc/ssl/kafka-ca.pem",
+        &[
+            "The certificates of the authorities we trust, PEM; those of the system when it is not set.",
+        ],
+    ),
+    is(
+        "journal.kafka.sasl_mechanism",
+        Kind::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+        "SCRAM-SHA-512",
+        &["How we prove who we are: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."],
+    ),
+    unset(
+        "journal.kafka.sasl_name",
+        Kind::Text,
+        "assent",
+        &["The name the brokers know us by."],
+    ),
+    unset(
+        "journal.kafka.sasl_password",
+        Kind::Secret,
+        "/run/secrets/kafka-password",
+        &["What goes with it."],
+    ),
+    unset(
+        "journal.kafka.properties",
+        Kind::List,
+        "ssl.certificate.location=/etc/ssl/us.pem,ssl.key.location=/etc/ssl/us.key",
+        &[
+            "Further properties of librdkafka, name=value. They cannot change what the journal's promises rest on, nor hold",
+            "secrets.",
+        ],
+    ),
+    is(
+        "journal.kafka.verify_settings",
+        Kind::Flag,
+        "true",
+        &[
+            "Whether the topics' settings are compared at the start. Say no only where the brokers let nobody read them;",
+            "then somebody else must see to them.",
+        ],
+    ),
+    is(
+        "journal.kafka.group",
+        Kind::Text,
+        "assent-projector",
+        &["The consumer group by which projectors share the work; one name for each deployment."],
+    ),
+    is(
+        "journal.kafka.session_timeout",
+        Kind::Span,
+        "10s",
+        &[
+            "After this without a sign of life a projector's share goes to others. Brokers take six seconds at least.",
+        ],
+    ),
+    is(
+        "journal.kafka.in_flight_bytes",
+        Kind::Size,
+        "64MiB",
+        &["Bytes of records that may be under way to the brokers at once."],
+    ),
+    is(
+        "journal.kafka.queue_timeout",
+        Kind::Span,
+        "1s",
+        &[
+            "How long an append waits while so much is under way, before it is refused and the client told to come back.",
+        ],
     ),
     is(
         "journal.kafka.request_timeout",

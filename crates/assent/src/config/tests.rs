@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use assent_journal_kafka::{Mechanism, Password, Sasl, Security, Tls};
 use assent_server::{ProcessRole, Roles};
 
 use super::raw::Origin;
@@ -338,5 +339,58 @@ fn what_is_shown_as_toml_says_the_same_again() {
     let JournalKind::Kafka(kafka) = config.journal else {
         panic!("embedded");
     };
-    assert_eq!(kafka.brokers, "a:1,b:2");
+    assert_eq!(kafka.journal.brokers, "a:1,b:2");
+}
+
+#[test]
+fn kafka_is_reached_as_it_is_secured() {
+    let of = |lines: &str| {
+        let head = "version = 1\n[journal]\nkind = \"kafka\"\n[journal.kafka]\nbrokers = \"h:1\"\n";
+        Folder::with(&format!("{head}{lines}"))
+    };
+    let security = |folder: &Folder| {
+        let config = Config::load(&folder.sources()).unwrap();
+        let JournalKind::Kafka(kafka) = config.journal else {
+            panic!("embedded");
+        };
+        kafka.journal.security
+    };
+    assert_eq!(security(&of("")), Security::Plaintext);
+    let tls = of("security = \"tls\"\nca_file = \"ca.pem\"\n");
+    let ca_file = Some(tls.0.path().join("ca.pem"));
+    assert_eq!(security(&tls), Security::Tls(Tls { ca_file }));
+    let sasl =
+        of("security = \"sasl_tls\"\nsasl_name = \"us\"\nsasl_password_file = \"password\"\n");
+    std::fs::write(sasl.0.path().join("password"), "planted-password\n").unwrap();
+    let expected = Sasl {
+        mechanism: Mechanism::ScramSha512,
+        name: "us".to_owned(),
+        password: Password::new("planted-password"),
+    };
+    assert_eq!(security(&sasl), Security::SaslTls(Tls::default(), expected));
+    let raw = RawConfig::layered(&sasl.sources()).unwrap();
+    assert!(!show::as_json(&raw).contains("planted"));
+
+    let without = of("security = \"sasl_tls\"\n").faults();
+    assert_eq!(
+        without,
+        [
+            "default: journal.kafka.sasl_name: is needed for security = \"sasl_tls\"",
+            "default: journal.kafka.sasl_password: is needed: name the file it stands in, or set the variable",
+        ]
+    );
+    let gone =
+        of("security = \"sasl_tls\"\nsasl_name = \"us\"\nsasl_password_file = \"gone\"\n").faults();
+    assert!(
+        gone[0].starts_with("assent.toml:8: journal.kafka.sasl_password:"),
+        "{gone:?}"
+    );
+    let secret = of("properties = [\"ssl.key.password=planted\", \"linger\"]\n").faults();
+    assert_eq!(
+        secret,
+        [
+            "assent.toml:6: journal.kafka.properties: ssl.key.password holds a secret, which does not stand here",
+            "assent.toml:6: journal.kafka.properties: each is written name=value",
+        ]
+    );
 }

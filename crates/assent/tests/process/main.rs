@@ -1,9 +1,16 @@
 //! The binary as its users meet it: started, spoken to, killed, started again.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod command_line;
+mod doctor;
+mod explaining;
 mod golden;
 mod importing;
 mod kill;
-mod operations;
+mod numbers;
+mod roles;
 mod running;
+mod settings;
+mod stopping;
 mod traces;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use base64::Engine as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The repository's root, where `pipelines/` lies.
 pub fn repository() -> PathBuf {
@@ -53,6 +53,22 @@ fn command(data_dir: &Path) -> Command {
         .env_remove("ASSENT_TOKEN")
         .env("ASSENT_DATA_DIR", data_dir);
     command
+}
+
+/// Members the events are about.
+pub const MEMBERS: u32 = 9;
+
+/// The number the shop knows a member by.
+pub fn customer(member: u32) -> String {
+    format!("planted-customer-{member}")
+}
+
+/// An order of one of them.
+pub fn track(event: u32) -> Value {
+    json!({
+        "event": "Order Completed", "userId": customer(event % MEMBERS),
+        "messageId": format!("order-{event}"), "properties": { "revenue": 1, "currency": "CNY" },
+    })
 }
 
 /// A server that is killed when it goes out of scope.
