@@ -1,7 +1,7 @@
 //! What an item of a request becomes while its people are still named by identifiers.
 
 use assent_consent::Timestamp;
-use assent_event::{ConsentDecision, Identifier, Payload, SubjectFact};
+use assent_event::{ConsentDecision, Identifier, Payload, SubjectFact, topics};
 use assent_programme::{RegistryState, SourceDefinition, SourceKind};
 
 use crate::limits::Limits;
@@ -63,6 +63,29 @@ pub(crate) struct ItemTimes {
     pub(crate) sent: Option<Timestamp>,
 }
 
+impl ItemTimes {
+    /// One time, as its sender wrote it and without a clock to correct it by.
+    pub(crate) fn told(time: Option<Timestamp>) -> Self {
+        Self {
+            event: time,
+            original: time,
+            sent: None,
+        }
+    }
+
+    /// When a permission of the item counts as given: the earlier of what the sender wrote and what
+    /// it is corrected to. An SDK that re-uses `sentAt` when it tries again late would else move the
+    /// permission past a withdrawal.
+    pub(crate) fn of_permission(&self) -> Option<Timestamp> {
+        self.event.min(self.original)
+    }
+
+    /// When a restriction of the item counts as made: the later of the two, for the same reason.
+    fn of_restriction(&self) -> Option<Timestamp> {
+        self.event.max(self.original)
+    }
+}
+
 /// One event of an item.
 #[derive(Debug)]
 pub(crate) struct Planned {
@@ -103,6 +126,24 @@ impl Planned {
     pub(crate) fn once(mut self) -> Self {
         self.once = true;
         self
+    }
+
+    /// When it happened, as far as that can be believed; `None` is the time of receipt.
+    pub(crate) fn happened(&self, times: &ItemTimes) -> Option<Timestamp> {
+        if self.restricts() {
+            times.of_restriction()
+        } else if self.bears_on_verdicts() {
+            times.of_permission()
+        } else {
+            times.event
+        }
+    }
+
+    fn bears_on_verdicts(&self) -> bool {
+        match &self.say {
+            Say::Payload(payload) => payload.kind().topic() == topics::CONSENT,
+            Say::Link { .. } | Say::Guardian { .. } | Say::Guardianship { .. } => true,
+        }
     }
 
     /// Whether it may restrict what is lawful. Recording it again under a message id that was seen

@@ -212,7 +212,6 @@ impl Recorder<'_> {
         };
         match &ready.entry {
             Entry::Item(item) => {
-                let times = times(item, ready.received_at);
                 for planned in &item.planned {
                     let subject = of(&planned.about)?;
                     let (payload, other) = payload(&planned.say, subjects, of)?;
@@ -229,6 +228,7 @@ impl Recorder<'_> {
                         out.unlinked = true;
                         out.once.clear();
                     }
+                    let times = times(item, planned, ready.received_at);
                     push(subject, times, &planned.suffix, payload);
                 }
             }
@@ -305,9 +305,10 @@ fn payload(
 }
 
 /// The event time is at the latest the time of receipt (rule R2); what was claimed stays beside it.
-fn times(item: &Item, received_at: Timestamp) -> Times {
+fn times(item: &Item, planned: &Planned, received_at: Timestamp) -> Times {
+    let happened = planned.happened(&item.times).unwrap_or(received_at);
     Times {
-        event_time: item.times.event.unwrap_or(received_at).min(received_at),
+        event_time: happened.min(received_at),
         received_at,
         sent_at: item.times.sent,
         original: item.times.original,

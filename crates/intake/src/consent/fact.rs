@@ -60,11 +60,7 @@ pub(super) fn read(cx: &Context<'_>, object: &Object) -> Reading {
     reader.warnings.dedup();
     Ok(Item {
         message_id: text::message_id(object, "message_id")?,
-        times: ItemTimes {
-            event,
-            original: event,
-            sent: None,
-        },
+        times: ItemTimes::told(event),
         planned,
         warnings: reader.warnings,
         said: Said::Stated,

@@ -65,11 +65,7 @@ pub(crate) fn read(cx: &Context<'_>, object: &Object) -> Reading {
         .collect();
     Ok(Item {
         message_id,
-        times: ItemTimes {
-            event: event_time,
-            original: event_time,
-            sent: None,
-        },
+        times: ItemTimes::told(event_time),
         planned,
         warnings,
         said: Said::Stated,

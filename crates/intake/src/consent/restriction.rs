@@ -253,11 +253,7 @@ impl Reader<'_> {
 
     fn times(&mut self) -> ItemTimes {
         match text::time(self.object, "event_time") {
-            Ok(time) => ItemTimes {
-                event: time,
-                original: time,
-                sent: None,
-            },
+            Ok(time) => ItemTimes::told(time),
             Err(_) => {
                 self.warn(
                     WarningCode::TimeIgnored,

@@ -85,7 +85,7 @@ impl Call<'_> {
         );
         body.insert("purpose".to_owned(), Value::from(purpose));
         body.insert("state".to_owned(), Value::from("granted"));
-        if let Some(at) = self.times.event {
+        if let Some(at) = self.times.of_permission() {
             body.insert("event_time".to_owned(), Value::from(at.to_string()));
         }
         let properties = text::object(self.object, "properties");

@@ -676,4 +676,41 @@ async fn a_stamp_of_a_batch_narrows_its_pages_and_subscriptions_too() {
     let denied: Vec<_> = found.iter().map(denied).collect();
     let ads = || vec!["ad_sharing".to_owned()];
     assert_eq!(denied, [ads(), ads(), ads(), vec![]]);
+/// An SDK that re-uses `sentAt` on a late retry must not move a grant past a withdrawal, nor one that
+/// runs ahead move a withdrawal before a grant.
+#[tokio::test]
+async fn a_retry_with_the_first_sent_at_does_not_make_a_grant_later() {
+    let room = Room::new();
+    let hour = |h: &str| format!("2026-03-01T{h}:00:00Z");
+    // Received at 8: tried first at 3, so the clock seems five hours slow; then one hour ahead.
+    for (sent, granted, withdrawn) in [("03", "02", "07"), ("09", "01", "02")] {
+        let body = json!({
+            "userId": sent, "event": "Segment Consent Preference Updated", "messageId": sent,
+            "timestamp": hour("02"), "sentAt": hour(sent),
+            "context": {"consent": {"categoryPreferences": {"Email": true}}},
+            "properties": {"notice": "terms@2", "act": "checkbox_ticked"},
+        });
+        assert_eq!(room.call(SERVER_KEY, Route::Track, body).await, []);
+        let subject = room.subject("customer", sent).unwrap();
+        let found = room.of_kind(Kind::ConsentDecision).await;
+        let of_subject = found
+            .iter()
+            .filter(|found| found.envelope.subject == subject);
+        let mut times: Vec<_> = of_subject
+            .map(|found| match &found.payload {
+                Payload::ConsentDecision(decision) => {
+                    let times = found.envelope.times;
+                    assert_eq!(times.original, Some(at(&hour("02"))));
+                    (decision.clear.state.clone(), times.event_time)
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        times.sort();
+        let expected = [
+            ("granted".to_owned(), at(&hour(granted))),
+            ("withdrawn".to_owned(), at(&hour(withdrawn))),
+        ];
+        assert_eq!(times, expected, "sent at {sent}");
+    }
 }
