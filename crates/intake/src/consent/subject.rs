@@ -53,7 +53,9 @@ pub(super) fn one(object: &Object, field: &str) -> Result<Identifier, Rejected> 
             Code::SubjectMissing,
             format!("/{field}"),
             format!("{field} does not name one person"),
-            format!("send {field}: {{\"namespace\": \"value\"}} with one entry"),
+            format!(
+                "send {field}: {{\"namespace\": \"value\"}} with one entry, the value a string"
+            ),
         )),
     }
 }
@@ -64,7 +66,8 @@ pub(super) fn nobody() -> Rejected {
         Code::SubjectMissing,
         "/subject",
         "no identifier of a person can be read",
-        "send subject: {\"namespace\": \"value\"}, the namespace a name of [a-z][a-z0-9_]*",
+        "send subject: {\"namespace\": \"value\"}, the namespace a name of [a-z][a-z0-9_]*, the value a \
+         string",
     )
 }
 
@@ -102,7 +105,7 @@ impl Named {
         let namespace = Namespace::parse(namespace)
             .ok()
             .filter(|namespace| !namespace.as_str().starts_with(RESERVED));
-        match (namespace, text::plain(value)) {
+        match (namespace, text::exact(value)) {
             (Some(namespace), Some(value)) => {
                 self.identifiers.push(Identifier { namespace, value });
             }

@@ -12,6 +12,7 @@ use super::cell::BadCell;
 use super::error::ImportError;
 use super::lines::Lines;
 use super::mapping::{Format, Mapping};
+use crate::text;
 
 /// One row.
 pub(super) struct Row {
@@ -145,11 +146,18 @@ impl<'m> Rows<'m> {
             Some(Value::String(text)) => text.trim().is_empty(),
             Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => false,
         };
-        match self.mapping.raw.key.iter().find(empty) {
+        if let Some(column) = self.mapping.raw.key.iter().find(empty) {
+            return Err(BadCell {
+                column: column.clone(),
+                reason: "the key is empty, so the row could not be told from others".into(),
+            });
+        }
+        let rounded = |column: &&String| cells.get(column).is_some_and(text::is_rounded);
+        match self.mapping.raw.key.iter().find(rounded) {
             None => Ok(cells),
             Some(column) => Err(BadCell {
                 column: column.clone(),
-                reason: "the key is empty, so the row could not be told from others".into(),
+                reason: "the key is a number that readers of JSON round; write it as a text".into(),
             }),
         }
     }

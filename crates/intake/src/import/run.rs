@@ -17,7 +17,7 @@ use super::rows::{Cells, Row, Rows};
 use crate::outcome::{Code, Outcome, Rejected, Warning};
 use crate::receive::{Intake, Submitted};
 use crate::source::Source;
-use crate::text::Object;
+use crate::text::{self, Object};
 
 /// Events of one batch, at most.
 const BATCH: usize = 1_000;
@@ -187,16 +187,18 @@ impl Import<'_> {
         if !applies(event, cells) {
             return Ok(None);
         }
-        let subject = cells
-            .get(&event.subject.column)
-            .and_then(crate::text::plain);
-        let subject = subject.ok_or_else(|| BadCell {
+        let subject = cells.get(&event.subject.column);
+        let named = subject.and_then(text::exact);
+        let named = named.ok_or_else(|| BadCell {
             column: event.subject.column.clone(),
-            reason: "it does not name a person".into(),
+            reason: match subject.is_some_and(text::is_rounded) {
+                true => "it is a number that readers of JSON round; write it as a text".into(),
+                false => "it does not name a person".into(),
+            },
         })?;
         let about = Identifier {
             namespace: event.subject.namespace.value.clone(),
-            value: subject.trim().to_owned(),
+            value: named.trim().to_owned(),
         };
         let time = self.time(event, cells)?;
         Ok(Some(match event.what.route() {
@@ -375,7 +377,7 @@ fn applies(event: &EventMapping, cells: &Cells) -> bool {
     let Some(when) = &event.when else {
         return true;
     };
-    let cell = cells.get(&when.column).and_then(crate::text::plain);
+    let cell = cells.get(&when.column).and_then(text::plain);
     let cell = cell.as_deref().map_or("", str::trim);
     let equals = when.equals.as_deref().is_none_or(|wanted| cell == wanted);
     equals && when.not.as_deref().is_none_or(|unwanted| cell != unwanted)

@@ -454,6 +454,47 @@ async fn identifiers_are_the_same_with_white_space_and_what_cannot_be_seen() {
     assert_eq!(why.code, Code::NoUserAnonId);
 }
 
+/// 2^64 and its neighbours are one floating-point number; two people must not be.
+#[tokio::test]
+async fn a_number_that_json_rounds_is_nobodys_identifier() {
+    let mut room = Room::new();
+    let rounded = ["18446744073709551616", "18446744073709551617", "1.5", "1e3"];
+    for number in rounded {
+        let call = format!(r#"{{"userId":{number},"event":"e"}}"#);
+        let caller = Caller::with_key(SERVER_KEY);
+        let taken = room.intake.events(&caller, Route::Track, call.into_bytes());
+        let Outcome::Rejected(why) = taken.await.unwrap().remove(0) else {
+            panic!("{number}");
+        };
+        assert_eq!(
+            (why.code, why.pointer.as_str()),
+            (Code::FieldInvalid, "/userId")
+        );
+        assert!(why.fix.contains("string"), "{why:?}");
+        let refusal = format!(r#"{{"subject":{{"customer":{number}}},"state":"refused"}}"#);
+        let outcome = room.consents_text(SERVER_KEY, &refusal).await.remove(0);
+        assert_eq!(code(&outcome), Some(Code::SubjectMissing), "{number}");
+        let traits = format!(r#"{{"userId":"7","traits":{{"mobile":{number}}}}}"#);
+        let taken = room
+            .intake
+            .events(&caller, Route::Identify, traits.into_bytes());
+        let warnings = journalled(taken.await.unwrap().remove(0));
+        assert_eq!(warnings[0].pointer, "/traits/mobile");
+    }
+    // The longest that are exact, and any number as a text.
+    room.restart();
+    for exact in [
+        "18446744073709551615",
+        "-9223372036854775808",
+        r#""18446744073709551616""#,
+    ] {
+        let refusal = format!(r#"{{"subject":{{"customer":{exact}}},"state":"refused"}}"#);
+        journalled(room.consents_text(SERVER_KEY, &refusal).await.remove(0));
+    }
+    assert!(room.subject("customer", "18446744073709551615").is_some());
+    assert!(room.subject("customer", "18446744073709551616").is_some());
+}
+
 #[tokio::test]
 async fn a_restriction_about_somebody_never_heard_of_is_told() {
     let room = Room::new();
