@@ -10,6 +10,32 @@ use crate::outcome::{Rejected, Warning};
 /// What reading one item led to.
 pub(crate) type Reading = Result<Item, Rejected>;
 
+/// An item that is refused.
+pub(crate) struct Refused {
+    pub(crate) why: Rejected,
+    /// What restricts in it. It is recorded all the same, as of its receipt: a detail that is wrong
+    /// must not cost anybody a refusal (I6).
+    pub(crate) kept: Vec<Planned>,
+}
+
+impl Refused {
+    pub(crate) fn keeping(mut why: Rejected, kept: Vec<Planned>) -> Self {
+        if !kept.is_empty() {
+            why.message.push_str("; what restricts in it was recorded");
+        }
+        Self { why, kept }
+    }
+}
+
+impl From<Rejected> for Refused {
+    fn from(why: Rejected) -> Self {
+        Self {
+            why,
+            kept: Vec::new(),
+        }
+    }
+}
+
 /// What an item is read against.
 pub(crate) struct Context<'r> {
     pub(crate) source: &'r SourceDefinition,
@@ -95,9 +121,19 @@ pub(crate) struct Planned {
     /// nothing.
     pub(crate) suffix: String,
     pub(crate) say: Say,
+    pub(crate) often: Often,
+}
+
+/// How often the same is worth recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Often {
+    /// Each time it is said.
+    Each,
     /// Left out while the same is known to stand: for what follows from every call, such as the link
     /// between its two ids, which stands until somebody says otherwise. Never for a decision.
-    pub(crate) once: bool,
+    WhileItStands,
+    /// Once for the items of one request, in which nothing can widen: a browser's signal.
+    InRequest,
 }
 
 impl Planned {
@@ -106,7 +142,7 @@ impl Planned {
             about,
             suffix: String::new(),
             say: say.into(),
-            once: false,
+            often: Often::Each,
         }
     }
 
@@ -119,12 +155,12 @@ impl Planned {
             about,
             suffix: suffix.into(),
             say: say.into(),
-            once: false,
+            often: Often::Each,
         }
     }
 
-    pub(crate) fn once(mut self) -> Self {
-        self.once = true;
+    pub(crate) fn only(mut self, often: Often) -> Self {
+        self.often = often;
         self
     }
 

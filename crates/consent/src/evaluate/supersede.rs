@@ -13,6 +13,5 @@ const BELIEVED_MICROS: i64 = 86_400_000_000;
 /// let old grants that arrive after it reopen what it closed. Ties restrict (I6).
 pub(super) fn supersedes(widening: &Fact, restricting: &Fact) -> bool {
     let believed = restricting.received_at.plus_micros(-BELIEVED_MICROS);
-    widening.time() > restricting.time().max(believed)
-        && widening.was_received_after(restricting)
+    widening.time() > restricting.time().max(believed) && widening.was_received_after(restricting)
 }
