@@ -169,7 +169,9 @@ impl Intake {
     ///
     /// # Errors
     /// When nothing of the request was taken; nothing is acknowledged then, though parts of it may
-    /// be in the journal, and sending it again does no harm.
+    /// be in the journal. Sending the same again does no harm: what widens is known again by its
+    /// message id, or by its time, and what restricts may be recorded twice. (An event without a
+    /// message id is another event.)
     pub async fn consents(&self, caller: &Caller, body: Value) -> Result<Vec<Outcome>, Error> {
         let (items, array) = match body {
             Value::Array(items) => (items.into_iter().map(Sent::whole).collect(), true),

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::outcome::Rejected;
 use crate::planned::{Item, ItemTimes, Often, Planned, Said, Say};
 use crate::recent::{Mark, Recent, mark};
-use crate::repeats::id_of;
+use crate::repeats::{id_by_time, id_of};
 
 /// What a request does to the journal, item by item.
 pub(crate) enum Entry {
@@ -206,12 +206,18 @@ impl Recorder<'_> {
         let of =
             |identifier: &Identifier| subjects.get(identifier).copied().ok_or(Error::Interrupted);
         let mut first = None;
-        let mut push = |subject, times, suffix: &str, payload: Payload| {
+        let mut push = |subject, times: Times, suffix: &str, payload: Payload| {
             let message_id = format!("{}{suffix}", ready.message_id);
-            let id = if ready.own_id && payload.kind().topic() == topics::CONSENT {
-                id_of(self.source, &message_id, subject)
-            } else {
-                self.event_id()
+            let bears_on_verdicts = payload.kind().topic() == topics::CONSENT;
+            let id = match times.original {
+                _ if !bears_on_verdicts => self.event_id(),
+                _ if ready.own_id => id_of(self.source, &message_id, subject),
+                // Without a message id it is the same when it says the same of the same instant.
+                Some(at) => {
+                    let (clear, _) = payload.blocks()?;
+                    id_by_time(self.source, at, &clear, subject)
+                }
+                None => self.event_id(),
             };
             first.get_or_insert(id);
             drafts.push(Draft {
@@ -222,6 +228,7 @@ impl Recorder<'_> {
                 times,
                 payload,
             });
+            Ok::<(), Error>(())
         };
         let claimed = match &ready.entry {
             Entry::Item(item) => item.times,
@@ -231,7 +238,7 @@ impl Recorder<'_> {
                 let rejection = Rejection::new(self.source, why.code.as_str(), reason)
                     .place(why.pointer.as_str())
                     .body(body.as_str());
-                push(subject, Times::at(ready.received_at), "", rejection.into());
+                push(subject, Times::at(ready.received_at), "", rejection.into())?;
                 ItemTimes::default()
             }
         };
@@ -257,7 +264,7 @@ impl Recorder<'_> {
                 out.once.clear();
             }
             let times = times(&claimed, planned, ready.received_at);
-            push(subject, times, &planned.suffix, payload);
+            push(subject, times, &planned.suffix, payload)?;
         }
         Ok(first)
     }

@@ -5,7 +5,7 @@ use assent_event::Identifier;
 use assent_programme::RegistryState;
 use serde_json::Value;
 
-use crate::outcome::{Code, Rejected};
+use crate::outcome::{Code, Rejected, Warning, WarningCode};
 use crate::text::{self, Object};
 
 /// Namespaces that begin so are the program's own.
@@ -81,6 +81,22 @@ pub(crate) fn is_known(registry: &RegistryState, namespace: &Namespace) -> bool 
 }
 
 impl Named {
+    /// Leaves out what is more than this, and tells of whoever was left out.
+    pub(super) fn keep_at_most(&mut self, most: usize) -> Option<Warning> {
+        self.unreadable += self.identifiers.len().saturating_sub(most);
+        self.identifiers.truncate(most);
+        (self.unreadable > 0).then(|| {
+            Warning::new(
+                WarningCode::IdentifierIgnored,
+                "/subject",
+                format!(
+                    "an identifier could not be read, or there are more than {most}; the others were \
+                     recorded"
+                ),
+            )
+        })
+    }
+
     fn entry(&mut self, entry: &Value) {
         let Some(object) = entry.as_object() else {
             self.unreadable += 1;

@@ -101,6 +101,9 @@ impl<'c> Call<'c> {
         if let Some(at) = self.times.of_permission() {
             body.insert("event_time".to_owned(), Value::from(at.to_string()));
         }
+        if let Some(id) = text::field(self.object, "messageId") {
+            body.insert("message_id".to_owned(), id.clone());
+        }
         let properties = text::object(self.object, "properties");
         for name in OF_PROPERTIES {
             if let Some(value) = properties.and_then(|properties| text::field(properties, name)) {

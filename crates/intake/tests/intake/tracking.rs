@@ -468,6 +468,7 @@ async fn preferences_withdraw_what_is_not_true_and_grant_only_with_all_it_takes(
         json!({
             "anonymousId": "a1", "event": "Segment Consent Preference Updated",
             "context": {"consent": {"categoryPreferences": preferences}}, "properties": properties,
+            "timestamp": NOW,
         })
     };
     let why = room
