@@ -7,6 +7,7 @@ mod restriction;
 mod scope;
 mod subject;
 
+pub(crate) use fact::widens as fact_widens;
 pub(crate) use grant::read as read_grant;
 pub(crate) use scope::Scope;
 pub(crate) use subject::{RESERVED_NAMESPACE, is_known};
@@ -41,6 +42,11 @@ pub(crate) fn read_sent(cx: &Context<'_>, sent: &Sent) -> Reading {
         }
         Stated::Granted | Stated::Misspelt => Err(field_repeated()),
     }
+}
+
+/// Whether a state is that of a grant.
+pub(crate) fn is_grant(state: &Value) -> bool {
+    Stated::of_all(Some(state)) == Stated::Granted
 }
 
 fn field_repeated() -> Rejected {

@@ -42,6 +42,12 @@ pub(super) fn restricting(fact: &Value) -> Option<&str> {
     }
 }
 
+/// Whether a fact of this name may widen what is lawful.
+pub(crate) fn widens(fact: &Value) -> bool {
+    fact.as_str()
+        .is_some_and(|fact| fact != BIRTH_DATE && !RESTRICTING.contains(&fact))
+}
+
 pub(super) fn read(cx: &Context<'_>, object: &Object, fact: &str, too_large: bool) -> Reading {
     if !cx.server() {
         return Err(Rejected::new(

@@ -12,6 +12,7 @@ use super::cell::BadCell;
 use super::error::ImportError;
 use super::lines::Lines;
 use super::mapping::{Format, Mapping};
+use crate::json::Sent;
 use crate::text;
 
 /// One row.
@@ -289,8 +290,12 @@ fn object(line: &[u8]) -> Result<Cells, BadCell> {
         reason: reason.into(),
     };
     let text = std::str::from_utf8(line).map_err(|_| bad(NOT_UTF8))?;
-    match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => Ok(Cells(fields.into_iter().collect())),
+    match Sent::one(text.as_bytes()) {
+        Ok(Sent { repeated: true, .. }) => Err(bad("a name stands twice in it")),
+        Ok(Sent {
+            value: Value::Object(fields),
+            ..
+        }) => Ok(Cells(fields.into_iter().collect())),
         Ok(_) => Err(bad("it is not a JSON object")),
         Err(_) => Err(bad("it is not JSON")),
     }
@@ -314,11 +319,19 @@ fn csv_reader(file: File, path: &Path, mapping: &Mapping) -> Result<Reader, Impo
         .map(|name| name.trim_start_matches('\u{feff}').to_owned())
         .collect();
     for column in mapping.columns() {
-        if !columns.iter().any(|known| known == column) {
-            return Err(ImportError::ColumnMissing {
-                column: column.to_owned(),
-                columns,
-            });
+        match columns.iter().filter(|known| *known == column).count() {
+            1 => {}
+            0 => {
+                return Err(ImportError::ColumnMissing {
+                    column: column.to_owned(),
+                    columns,
+                });
+            }
+            _ => {
+                return Err(ImportError::ColumnTwice {
+                    column: column.to_owned(),
+                });
+            }
         }
     }
     Ok(Reader::Csv {
