@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -453,11 +453,13 @@ impl House {
     }
 }
 
-/// A grant under the sample programme's present notice.
+/// A grant under the sample programme's present notice, each with a message id of its own.
 pub fn grant(customer: &str, purpose: &str) -> Value {
+    static GRANTS: AtomicU64 = AtomicU64::new(0);
+    let number = GRANTS.fetch_add(1, Ordering::Relaxed);
     json!({
         "subject": {"customer_no": customer}, "purpose": purpose, "state": "granted",
-        "notice": "membership@2", "act": "checkbox_ticked",
+        "notice": "membership@2", "act": "checkbox_ticked", "message_id": format!("grant-{number}"),
     })
 }
 

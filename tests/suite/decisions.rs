@@ -129,9 +129,11 @@ pub(crate) fn covered(
                     && other.purpose != yes.purpose
                     && other.indication == yes.indication
             });
-        let unanswered = noes
-            .iter()
-            .all(|no| yes.time() > no.time() && yes.received > no.received);
+        // A no is believed to be a day old at most when it comes.
+        let unanswered = noes.iter().all(|no| {
+            let said = no.time().max(no.received - 86_400);
+            yes.time() > said && yes.received > no.received
+        });
         if !ended && !bundled && unanswered {
             let categories = yes.categories.unwrap_or(purpose.categories);
             found

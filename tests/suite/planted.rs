@@ -330,6 +330,7 @@ events:
       act: signature
       actor: agent
       evidence: {column: how}
+    time: now
 ";
 
 /// What errors and things in passing show of themselves.

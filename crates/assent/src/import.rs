@@ -79,6 +79,7 @@ fn stopped(mapping: &Path, error: &ImportError) -> Failure {
         | ImportError::Format { .. }
         | ImportError::Encoding { .. }
         | ImportError::ColumnMissing { .. }
+        | ImportError::ColumnTwice { .. }
         | ImportError::RejectsElsewhere { .. }
         | ImportError::ProgressOfAnother { .. }
         | ImportError::Intake { .. } => error.to_string(),

@@ -129,6 +129,9 @@ pub struct Decision {
     pub purpose: Selector,
     /// For one channel only; `None`: not limited to one.
     pub channel: Option<Channel>,
+    /// On an unreadable decision: the channel it names cannot be read, so it may be any (rule R16).
+    #[serde(default)]
+    pub channel_unread: bool,
     /// For one recipient only; `None`: a grant names no recipient, a withdrawal reaches all.
     pub recipient: Option<RecipientId>,
     /// For these categories only; `None`: not limited.
@@ -165,6 +168,7 @@ impl Decision {
             state,
             purpose,
             channel: None,
+            channel_unread: false,
             recipient: None,
             categories: None,
             personalisation: None,
@@ -179,10 +183,13 @@ impl Decision {
         }
     }
 
-    /// What must be taken of a decision that cannot be read: it restricts everything.
+    /// What must be taken of a decision of which nothing can be read: it restricts everything, and
+    /// refuses every channel and the personalisation.
     #[must_use]
     pub fn unreadable() -> Self {
         Self {
+            channel_unread: true,
+            personalisation: Some(false),
             act: String::new(),
             authenticated: false,
             actor: Actor::System,
@@ -230,5 +237,7 @@ mod tests {
         let decision = Decision::unreadable();
         assert_eq!(decision.purpose, Selector::All);
         assert_eq!(decision.state, DecisionState::Unreadable);
+        assert!(decision.channel_unread);
+        assert_eq!(decision.personalisation, Some(false));
     }
 }

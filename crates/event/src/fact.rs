@@ -14,15 +14,15 @@ use assent_consent::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ConsentDecision, Envelope, Error, EventId, IdentityLink, KeyClass, Kind, Payload, SubjectFact,
-    Times, id, topics,
+    ConsentDecision, Envelope, Error, IdentityLink, KeyClass, Kind, Payload, SubjectFact, id,
+    topics,
 };
 
 /// The fact in an event, or none when its kind is not one that `evaluate` folds.
 ///
 /// A decision that names something unreadable becomes an unreadable decision about as much as could
-/// be read of its purpose; a subject fact that cannot be understood becomes a restriction, or an
-/// unreadable decision when it could only have widened.
+/// be read of its purpose, channel and personalisation; a subject fact that cannot be understood
+/// becomes a restriction, or an unreadable decision when it could only have widened.
 ///
 /// # Errors
 /// [`Error::KindMismatch`] when the payload is not of the envelope's kind: a defect of the caller.
@@ -54,8 +54,9 @@ pub fn to_fact(envelope: &Envelope, payload: &Payload) -> Result<Option<Fact>, E
 /// What proves a fact does not take part: destroying or damaging evidence changes no verdict.
 ///
 /// Never fails: an event whose blocks are malformed or written by an unknown schema becomes an
-/// unreadable decision, or a restriction if it is a subject fact, since it may have been one. Only
-/// a birth date needs an opened block (class identity); without it the fact is an unreadable
+/// unreadable decision of everything, every channel and the personalisation; or a restriction if it
+/// is a subject fact, since it may have been one, or a link, since it may have been one with somebody
+/// restricted. Only a birth date needs an opened block (class identity); without it the fact is an unreadable
 /// decision.
 #[must_use]
 pub fn fact_of(envelope: &Envelope, opened: &[(KeyClass, Vec<u8>)]) -> Option<Fact> {
@@ -75,9 +76,8 @@ pub fn fact_of(envelope: &Envelope, opened: &[(KeyClass, Vec<u8>)]) -> Option<Fa
         Err(_) => Some(fact(
             envelope,
             match envelope.kind {
-                Kind::SubjectFact => FactKind::Restricted { purpose: None },
+                Kind::SubjectFact | Kind::IdentityLink => FactKind::Restricted { purpose: None },
                 Kind::ConsentDecision
-                | Kind::IdentityLink
                 | Kind::Traits
                 | Kind::AccountMembership
                 | Kind::SubscriptionChange
@@ -86,19 +86,6 @@ pub fn fact_of(envelope: &Envelope, opened: &[(KeyClass, Vec<u8>)]) -> Option<Fa
                 | Kind::Rejection => FactKind::Decision(Decision::unreadable()),
             },
         )),
-    }
-}
-
-/// An unreadable decision of `subject` about everything.
-#[must_use]
-pub fn unreadable(id: EventId, subject: SubjectId, times: Times) -> Fact {
-    Fact {
-        id: id.to_bytes(),
-        subject,
-        event_time: times.event_time,
-        received_at: times.received_at,
-        order: 0,
-        kind: FactKind::Decision(Decision::unreadable()),
     }
 }
 
@@ -142,20 +129,30 @@ fn read_link(link: &IdentityLink) -> FactKind {
 }
 
 /// A part of a decision that cannot be read.
+#[derive(Clone, Copy)]
 struct Unread;
 
 fn read_decision(decision: &ConsentDecision) -> Decision {
-    let purpose = match &decision.clear.purpose {
-        None => Some(Selector::All),
-        Some(text) => PurposeId::parse(text).ok().map(Selector::One),
+    let clear = &decision.clear;
+    let purpose = match &clear.purpose {
+        None => Ok(Selector::All),
+        Some(text) => PurposeId::parse(text)
+            .map(Selector::One)
+            .map_err(|_| Unread),
     };
-    match purpose {
-        None => Decision::unreadable(),
-        Some(purpose) => read_whole(decision, purpose.clone()).unwrap_or_else(|Unread| Decision {
-            purpose,
+    let whole = purpose
+        .clone()
+        .and_then(|purpose| read_whole(decision, purpose));
+    whole.unwrap_or_else(|Unread| {
+        let channel = optional(clear.channel.as_deref(), Channel::parse);
+        Decision {
+            purpose: purpose.unwrap_or(Selector::All),
+            channel_unread: channel.is_err(),
+            channel: channel.unwrap_or(None),
+            personalisation: clear.personalisation,
             ..Decision::unreadable()
-        }),
-    }
+        }
+    })
 }
 
 fn read_whole(decision: &ConsentDecision, purpose: Selector) -> Result<Decision, Unread> {
@@ -170,6 +167,7 @@ fn read_whole(decision: &ConsentDecision, purpose: Selector) -> Result<Decision,
         state,
         purpose,
         channel: optional(clear.channel.as_deref(), Channel::parse)?,
+        channel_unread: false,
         recipient: optional(clear.recipient.as_deref(), RecipientId::parse)?,
         categories: clear
             .categories
@@ -229,9 +227,15 @@ fn read_actor(actor: &str, guardian: Option<SubjectId>) -> Result<Actor, Unread>
 fn read_subject_fact(fact: &SubjectFact) -> FactKind {
     let clear = &fact.clear;
     let purpose = optional(clear.purpose.as_deref(), PurposeId::parse);
-    // What could only have widened is refused as a decision would be; what may have restricted any
-    // basis restricts.
-    let widening = || FactKind::Decision(Decision::unreadable());
+    // What could only have widened consent is refused as a decision would be that names neither a
+    // channel nor the personalisation; what may have restricted any basis restricts.
+    let widening = || {
+        FactKind::Decision(Decision {
+            channel_unread: false,
+            personalisation: None,
+            ..Decision::unreadable()
+        })
+    };
     let restricting = || FactKind::Restricted { purpose: None };
     match clear.fact.as_str() {
         "contract_started" => match (&clear.contract, purpose, clear.at) {

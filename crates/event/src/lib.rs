@@ -42,7 +42,7 @@ mod wire;
 
 pub use envelope::{Envelope, MAX_ENVELOPE_BYTES, SealedBlock, Times};
 pub use error::{Error, ErrorKind};
-pub use fact::{fact_of, salvage, to_fact, unreadable};
+pub use fact::{fact_of, salvage, to_fact};
 pub use id::{EventId, Identifier, InvalidEventId};
 pub use kind::{KeyClass, Kind, UnknownKeyClass, UnknownKind, topics};
 pub use locate::{Fault, FaultReason};

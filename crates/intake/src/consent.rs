@@ -7,6 +7,7 @@ mod restriction;
 mod scope;
 mod subject;
 
+pub(crate) use fact::widens as fact_widens;
 pub(crate) use grant::read as read_grant;
 pub(crate) use scope::Scope;
 pub(crate) use subject::{RESERVED_NAMESPACE, is_known};
@@ -31,15 +32,21 @@ pub(crate) fn read_sent(cx: &Context<'_>, sent: &Sent) -> Reading {
         stated @ (Stated::Refused | Stated::Withdrawn | Stated::Unreadable) => {
             restriction::read(cx, object, stated, too_large)
         }
-        stated @ Stated::Missing => match text::field(object, "fact") {
-            None => restriction::read(cx, object, stated, too_large),
-            Some(Value::String(fact)) if fact == "restricted" && !too_large => {
-                fact::read(cx, object)
+        stated @ Stated::Missing => {
+            let fact = text::field(object, "fact");
+            match (fact, fact.and_then(fact::restricting)) {
+                (None, _) => restriction::read(cx, object, stated, too_large),
+                (Some(_), Some(fact)) => fact::read(cx, object, fact, too_large),
+                (Some(_), None) => Err(field_repeated()),
             }
-            Some(_) => Err(field_repeated()),
-        },
+        }
         Stated::Granted | Stated::Misspelt => Err(field_repeated()),
     }
+}
+
+/// Whether a state is that of a grant.
+pub(crate) fn is_grant(state: &Value) -> bool {
+    Stated::of_all(Some(state)) == Stated::Granted
 }
 
 fn field_repeated() -> Rejected {
@@ -65,8 +72,10 @@ pub(crate) fn read(cx: &Context<'_>, value: &Value) -> Reading {
     let stated = Stated::read(object);
     let fact = text::field(object, "fact").is_some();
     match stated {
-        Stated::Missing if fact && too_large => Err(event_too_large(cx)),
-        Stated::Missing if fact => fact::read(cx, object),
+        Stated::Missing if fact => {
+            let fact = text::required(object, "fact", fact::FACTS)?;
+            fact::read(cx, object, &fact, too_large)
+        }
         Stated::Granted if too_large => Err(event_too_large(cx)),
         Stated::Granted => grant::read(cx, object),
         Stated::Misspelt => Err(Rejected::new(

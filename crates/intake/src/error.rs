@@ -12,7 +12,7 @@ pub enum ErrorKind {
     Denied,
     /// What is named does not exist.
     NotFound,
-    /// Nothing was acknowledged; send the same request again later.
+    /// Nothing was acknowledged; send the same request again later, message ids included.
     Unavailable,
     /// Stored bytes are damaged: an operator must act.
     Corrupt,
@@ -71,7 +71,10 @@ pub enum Error {
     #[error("the vault cannot be used; nothing was recorded")]
     Vault(#[from] assent_vault::Error),
     /// The journal failed.
-    #[error("the journal did not confirm the events; send the same request again")]
+    #[error(
+        "the journal did not confirm the events, and may hold them all the same; send the same \
+         request again, with the same message ids"
+    )]
     Journal(#[from] assent_journal::Error),
     /// It cannot be told what other processes took in.
     #[error(
@@ -82,7 +85,7 @@ pub enum Error {
     #[error("an event cannot be encoded")]
     Event(#[from] assent_event::Error),
     /// The work was interrupted by a shutdown or a defect.
-    #[error("the request was interrupted; send it again")]
+    #[error("the request was interrupted; send it again, with the same message ids")]
     Interrupted,
 }
 

@@ -1,7 +1,7 @@
 //! What an item of a request becomes while its people are still named by identifiers.
 
 use assent_consent::Timestamp;
-use assent_event::{ConsentDecision, Identifier, Payload, SubjectFact};
+use assent_event::{ConsentDecision, Identifier, Payload, SubjectFact, topics};
 use assent_programme::{RegistryState, SourceDefinition, SourceKind};
 
 use crate::limits::Limits;
@@ -9,6 +9,32 @@ use crate::outcome::{Rejected, Warning};
 
 /// What reading one item led to.
 pub(crate) type Reading = Result<Item, Rejected>;
+
+/// An item that is refused.
+pub(crate) struct Refused {
+    pub(crate) why: Rejected,
+    /// What restricts in it. It is recorded all the same, as of its receipt: a detail that is wrong
+    /// must not cost anybody a refusal (I6).
+    pub(crate) kept: Vec<Planned>,
+}
+
+impl Refused {
+    pub(crate) fn keeping(mut why: Rejected, kept: Vec<Planned>) -> Self {
+        if !kept.is_empty() {
+            why.message.push_str("; what restricts in it was recorded");
+        }
+        Self { why, kept }
+    }
+}
+
+impl From<Rejected> for Refused {
+    fn from(why: Rejected) -> Self {
+        Self {
+            why,
+            kept: Vec::new(),
+        }
+    }
+}
 
 /// What an item is read against.
 pub(crate) struct Context<'r> {
@@ -63,6 +89,29 @@ pub(crate) struct ItemTimes {
     pub(crate) sent: Option<Timestamp>,
 }
 
+impl ItemTimes {
+    /// One time, as its sender wrote it and without a clock to correct it by.
+    pub(crate) fn told(time: Option<Timestamp>) -> Self {
+        Self {
+            event: time,
+            original: time,
+            sent: None,
+        }
+    }
+
+    /// When a permission of the item counts as given: the earlier of what the sender wrote and what
+    /// it is corrected to. An SDK that re-uses `sentAt` when it tries again late would else move the
+    /// permission past a withdrawal.
+    pub(crate) fn of_permission(&self) -> Option<Timestamp> {
+        self.event.min(self.original)
+    }
+
+    /// When a restriction of the item counts as made: the later of the two, for the same reason.
+    fn of_restriction(&self) -> Option<Timestamp> {
+        self.event.max(self.original)
+    }
+}
+
 /// One event of an item.
 #[derive(Debug)]
 pub(crate) struct Planned {
@@ -72,9 +121,19 @@ pub(crate) struct Planned {
     /// nothing.
     pub(crate) suffix: String,
     pub(crate) say: Say,
+    pub(crate) often: Often,
+}
+
+/// How often the same is worth recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Often {
+    /// Each time it is said.
+    Each,
     /// Left out while the same is known to stand: for what follows from every call, such as the link
     /// between its two ids, which stands until somebody says otherwise. Never for a decision.
-    pub(crate) once: bool,
+    WhileItStands,
+    /// Once for the items of one request, in which nothing can widen: a browser's signal.
+    InRequest,
 }
 
 impl Planned {
@@ -83,7 +142,7 @@ impl Planned {
             about,
             suffix: String::new(),
             say: say.into(),
-            once: false,
+            often: Often::Each,
         }
     }
 
@@ -96,13 +155,31 @@ impl Planned {
             about,
             suffix: suffix.into(),
             say: say.into(),
-            once: false,
+            often: Often::Each,
         }
     }
 
-    pub(crate) fn once(mut self) -> Self {
-        self.once = true;
+    pub(crate) fn only(mut self, often: Often) -> Self {
+        self.often = often;
         self
+    }
+
+    /// When it happened, as far as that can be believed; `None` is the time of receipt.
+    pub(crate) fn happened(&self, times: &ItemTimes) -> Option<Timestamp> {
+        if self.restricts() {
+            times.of_restriction()
+        } else if self.bears_on_verdicts() {
+            times.of_permission()
+        } else {
+            times.event
+        }
+    }
+
+    fn bears_on_verdicts(&self) -> bool {
+        match &self.say {
+            Say::Payload(payload) => payload.kind().topic() == topics::CONSENT,
+            Say::Link { .. } | Say::Guardian { .. } | Say::Guardianship { .. } => true,
+        }
     }
 
     /// Whether it may restrict what is lawful. Recording it again under a message id that was seen

@@ -19,7 +19,7 @@ use crate::json::Sent;
 use crate::limits::Limits;
 use crate::metrics;
 use crate::outcome::{Code, Outcome, Rejected, Warning, WarningCode};
-use crate::planned::{Context, Reading};
+use crate::planned::{Context, Item, Reading, Refused};
 use crate::recent::{Mark, Recent};
 use crate::record::{Entry, Ready, Recorder};
 use crate::repeats::{Known, Repeats};
@@ -169,7 +169,9 @@ impl Intake {
     ///
     /// # Errors
     /// When nothing of the request was taken; nothing is acknowledged then, though parts of it may
-    /// be in the journal, and sending it again does no harm.
+    /// be in the journal. Sending the same again does no harm: what widens is known again by its
+    /// message id, or by its time, and what restricts may be recorded twice. (An event without a
+    /// message id is another event.)
     pub async fn consents(&self, caller: &Caller, body: Value) -> Result<Vec<Outcome>, Error> {
         let (items, array) = match body {
             Value::Array(items) => (items.into_iter().map(Sent::whole).collect(), true),
@@ -210,7 +212,8 @@ impl Intake {
             let request = Request::new(inner, registry, source, false);
             let readings = items
                 .iter()
-                .map(|item| (consent::read_sent(&request.context(), item), &item.value));
+                .map(|item| (consent::read_sent(&request.context(), item), &item.value))
+                .map(|(reading, value)| (reading.map_err(Refused::from), value));
             let place = |index| {
                 if array {
                     format!("/{index}")
@@ -306,7 +309,8 @@ impl Intake {
     /// What an item that a part of this program made would be read as; nothing is recorded.
     pub(crate) fn read(&self, source: &Source, item: &Submitted) -> Reading {
         let registry = self.inner.registry.current();
-        Request::new(&self.inner, registry, source.clone(), false).read(item)
+        let request = Request::new(&self.inner, registry, source.clone(), false);
+        request.read(item).map_err(|refused| refused.why)
     }
 
     /// Learns what other processes took in.
@@ -340,7 +344,7 @@ impl Intake {
         let noted = self.run(move |inner| {
             let request = Request::new(inner, registry, source, false);
             let nothing = Value::Null;
-            let readings = std::iter::once((Err(why), &nothing));
+            let readings = std::iter::once((Err(why.into()), &nothing));
             request.prepare(readings, |_| String::new())
         });
         noted.await.map(|_outcomes| ())
@@ -425,10 +429,10 @@ impl<'i> Request<'i> {
         }
     }
 
-    fn read(&self, item: &Submitted) -> Reading {
+    fn read(&self, item: &Submitted) -> Result<Item, Refused> {
         let cx = self.context();
         match item {
-            Submitted::Consent(value) => consent::read(&cx, value),
+            Submitted::Consent(value) => consent::read(&cx, value).map_err(Refused::from),
             Submitted::Call {
                 route,
                 about,
@@ -445,10 +449,10 @@ impl<'i> Request<'i> {
 
     fn prepare<'v>(
         &self,
-        readings: impl Iterator<Item = (Reading, &'v Value)>,
+        readings: impl Iterator<Item = (Result<Item, Refused>, &'v Value)>,
         place: impl Fn(usize) -> String,
     ) -> Result<Prepared, Error> {
-        let readings: Vec<(Reading, &Value)> = readings.collect();
+        let readings: Vec<(Result<Item, Refused>, &Value)> = readings.collect();
         let read = readings
             .iter()
             .filter_map(|(reading, _)| reading.as_ref().ok());
@@ -462,7 +466,8 @@ impl<'i> Request<'i> {
         let mut slots = Vec::new();
         let mut entries = Vec::new();
         for (index, (reading, value)) in readings.into_iter().enumerate() {
-            let (entry, message_id, own_id, answer) = match reading.and_then(|r| repeats.sift(r)) {
+            let sifted = reading.and_then(|item| repeats.sift(item).map_err(Refused::from));
+            let (entry, message_id, own_id, answer) = match sifted {
                 Ok(None) => {
                     slots.push(Slot::Done(Outcome::Duplicate));
                     continue;
@@ -474,11 +479,11 @@ impl<'i> Request<'i> {
                     let answer = Answer::Journalled(message_id.clone(), warnings);
                     (Entry::Item(item), message_id, own_id, answer)
                 }
-                Err(why) => {
+                Err(Refused { why, kept }) => {
                     let why = why.within(&place(index));
                     let body = truncated(value, self.inner.limits.event_bytes);
                     let answer = Answer::Rejected(why.clone());
-                    let entry = Entry::Rejected { why, body };
+                    let entry = Entry::Rejected { why, body, kept };
                     (entry, self.message_id(), false, answer)
                 }
             };

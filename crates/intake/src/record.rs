@@ -14,14 +14,28 @@ use bytes::Bytes;
 use crate::consent::RESERVED_NAMESPACE;
 use crate::error::Error;
 use crate::outcome::Rejected;
-use crate::planned::{Item, Planned, Said, Say};
+use crate::planned::{Item, ItemTimes, Often, Planned, Said, Say};
 use crate::recent::{Mark, Recent, mark};
-use crate::repeats::id_of;
+use crate::repeats::{id_by_time, id_of};
 
 /// What a request does to the journal, item by item.
 pub(crate) enum Entry {
     Item(Item),
-    Rejected { why: Rejected, body: String },
+    Rejected {
+        why: Rejected,
+        body: String,
+        /// What restricts in it.
+        kept: Vec<Planned>,
+    },
+}
+
+impl Entry {
+    fn planned(&self) -> &[Planned] {
+        match self {
+            Self::Item(item) => &item.planned,
+            Self::Rejected { kept, .. } => kept,
+        }
+    }
 }
 
 /// An entry with what is needed to record it.
@@ -40,6 +54,8 @@ pub(crate) struct Records {
     pub(crate) ids: Vec<Option<EventId>>,
     /// What need not be recorded again soon.
     pub(crate) once: Vec<Mark>,
+    /// What was recorded and need not be again in this request.
+    said: HashSet<Mark>,
     /// Whether a link was ended, so that links have to be recorded again.
     pub(crate) unlinked: bool,
     /// Which entries are to protect somebody who was never heard of.
@@ -81,6 +97,7 @@ impl Recorder<'_> {
             records: Vec::new(),
             ids: Vec::with_capacity(ready.len()),
             once: Vec::new(),
+            said: HashSet::new(),
             unlinked: false,
             strangers,
         };
@@ -139,15 +156,11 @@ impl Recorder<'_> {
         let mut wanted = BTreeSet::new();
         let mut alternatives = BTreeSet::new();
         for entry in ready {
-            match &entry.entry {
-                Entry::Item(item) => {
-                    for planned in &item.planned {
-                        name(planned, &mut wanted, &mut alternatives);
-                    }
-                }
-                Entry::Rejected { .. } => {
-                    wanted.insert(self.rejects(entry.received_at));
-                }
+            for planned in entry.entry.planned() {
+                name(planned, &mut wanted, &mut alternatives);
+            }
+            if matches!(entry.entry, Entry::Rejected { .. }) {
+                wanted.insert(self.rejects(entry.received_at));
             }
         }
         let mut subjects = Subjects::new();
@@ -193,12 +206,18 @@ impl Recorder<'_> {
         let of =
             |identifier: &Identifier| subjects.get(identifier).copied().ok_or(Error::Interrupted);
         let mut first = None;
-        let mut push = |subject, times, suffix: &str, payload: Payload| {
+        let mut push = |subject, times: Times, suffix: &str, payload: Payload| {
             let message_id = format!("{}{suffix}", ready.message_id);
-            let id = if ready.own_id && payload.kind().topic() == topics::CONSENT {
-                id_of(self.source, &message_id, subject)
-            } else {
-                self.event_id()
+            let bears_on_verdicts = payload.kind().topic() == topics::CONSENT;
+            let id = match times.original {
+                _ if !bears_on_verdicts => self.event_id(),
+                _ if ready.own_id => id_of(self.source, &message_id, subject),
+                // Without a message id it is the same when it says the same of the same instant.
+                Some(at) => {
+                    let (clear, _) = payload.blocks()?;
+                    id_by_time(self.source, at, &clear, subject)
+                }
+                None => self.event_id(),
             };
             first.get_or_insert(id);
             drafts.push(Draft {
@@ -209,37 +228,43 @@ impl Recorder<'_> {
                 times,
                 payload,
             });
+            Ok::<(), Error>(())
         };
-        match &ready.entry {
-            Entry::Item(item) => {
-                let times = times(item, ready.received_at);
-                for planned in &item.planned {
-                    let subject = of(&planned.about)?;
-                    let (payload, other) = payload(&planned.say, subjects, of)?;
-                    if planned.once {
-                        let mark = once_mark(links, subject, other, &planned.suffix);
-                        // After a link was ended within this request nothing of before it holds.
-                        let stands = !out.unlinked && self.recent.contains(mark);
-                        if stands || out.once.contains(&mark) {
-                            continue;
-                        }
-                        out.once.push(mark);
-                    }
-                    if matches!(planned.say, Say::Link { linked: false, .. }) {
-                        out.unlinked = true;
-                        out.once.clear();
-                    }
-                    push(subject, times, &planned.suffix, payload);
-                }
-            }
-            Entry::Rejected { why, body } => {
+        let claimed = match &ready.entry {
+            Entry::Item(item) => item.times,
+            Entry::Rejected { why, body, .. } => {
                 let subject = of(&self.rejects(ready.received_at))?;
                 let reason = format!("{}; {}", why.message, why.fix);
                 let rejection = Rejection::new(self.source, why.code.as_str(), reason)
                     .place(why.pointer.as_str())
                     .body(body.as_str());
-                push(subject, Times::at(ready.received_at), "", rejection.into());
+                push(subject, Times::at(ready.received_at), "", rejection.into())?;
+                ItemTimes::default()
             }
+        };
+        for planned in ready.entry.planned() {
+            let subject = of(&planned.about)?;
+            let (payload, other) = payload(&planned.say, subjects, of)?;
+            let mark = once_mark(links, subject, other, &planned.suffix);
+            match planned.often {
+                Often::Each => {}
+                Often::InRequest if !out.said.insert(mark) => continue,
+                Often::InRequest => {}
+                Often::WhileItStands => {
+                    // After a link was ended within this request nothing of before it holds.
+                    let stands = !out.unlinked && self.recent.contains(mark);
+                    if stands || out.once.contains(&mark) {
+                        continue;
+                    }
+                    out.once.push(mark);
+                }
+            }
+            if matches!(planned.say, Say::Link { linked: false, .. }) {
+                out.unlinked = true;
+                out.once.clear();
+            }
+            let times = times(&claimed, planned, ready.received_at);
+            push(subject, times, &planned.suffix, payload)?;
         }
         Ok(first)
     }
@@ -305,12 +330,13 @@ fn payload(
 }
 
 /// The event time is at the latest the time of receipt (rule R2); what was claimed stays beside it.
-fn times(item: &Item, received_at: Timestamp) -> Times {
+fn times(claimed: &ItemTimes, planned: &Planned, received_at: Timestamp) -> Times {
+    let happened = planned.happened(claimed).unwrap_or(received_at);
     Times {
-        event_time: item.times.event.unwrap_or(received_at).min(received_at),
+        event_time: happened.min(received_at),
         received_at,
-        sent_at: item.times.sent,
-        original: item.times.original,
+        sent_at: claimed.sent,
+        original: claimed.original,
     }
 }
 

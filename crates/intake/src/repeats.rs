@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 
-use assent_consent::{DecisionState, FactKind, Selector, SubjectId};
+use assent_consent::{DecisionState, FactKind, Selector, SubjectId, Timestamp};
 use assent_event::{ConsentDecision, EventId, Identifier, Payload, SubjectFact};
 use assent_vault::Vault;
 
@@ -32,6 +32,19 @@ pub(crate) fn id_of(source: &str, message_id: &str, subject: SubjectId) -> Event
         source.as_bytes(),
         message_id.as_bytes(),
         &subject.to_bytes()[..],
+    ];
+    EventId::from_bytes(mark(parts).to_be_bytes())
+}
+
+/// The same of what its sender gave no message id: it is told by its time and by what it says in clear.
+pub(crate) fn id_by_time(source: &str, at: Timestamp, clear: &[u8], subject: SubjectId) -> EventId {
+    let at = at.micros().to_be_bytes();
+    let parts = [
+        &b"time"[..],
+        source.as_bytes(),
+        &at,
+        clear,
+        subject.as_bytes(),
     ];
     EventId::from_bytes(mark(parts).to_be_bytes())
 }

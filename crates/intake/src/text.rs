@@ -61,7 +61,22 @@ pub(crate) fn plain(value: &Value) -> Option<String> {
     (!text.is_empty() && text.chars().count() <= MOST_TEXT).then_some(text)
 }
 
-/// A field that may be absent, null or an empty text, and else is a text or number.
+/// As [`plain`], for what tells people or things apart: of the numbers only those that a reader of JSON
+/// keeps exactly. Longer ones, and fractions, are rounded on the way, and two people would become one.
+pub(crate) fn exact(value: &Value) -> Option<String> {
+    if is_rounded(value) {
+        None
+    } else {
+        plain(value)
+    }
+}
+
+/// Whether it is a number that stands for its neighbours, too.
+pub(crate) fn is_rounded(value: &Value) -> bool {
+    matches!(value, Value::Number(number) if !number.is_i64() && !number.is_u64())
+}
+
+/// A field that may be absent, null or an empty text, and else is a text or whole number.
 ///
 /// # Errors
 /// [`Code::FieldInvalid`] when it is something else or too long.
@@ -69,6 +84,12 @@ pub(crate) fn optional(object: &Object, name: &str) -> Result<Option<String>, Re
     match field(object, name) {
         None => Ok(None),
         Some(Value::String(text)) if clean(text).is_empty() => Ok(None),
+        Some(value) if is_rounded(value) => Err(Rejected::new(
+            Code::FieldInvalid,
+            format!("/{name}"),
+            format!("{name} is a number that readers of JSON round, so it may be several"),
+            "send it as a string",
+        )),
         Some(value) => plain(value).map(Some).ok_or_else(|| {
             Rejected::new(
                 Code::FieldInvalid,
@@ -196,8 +217,15 @@ mod tests {
 
     #[test]
     fn ids_may_be_numbers_and_empty_is_absent() {
-        let body = json!({"a": 42, "b": "", "c": null, "d": [1], "e": "x".repeat(513)});
+        let body = json!({
+            "a": 42, "b": "", "c": null, "d": [1], "e": "x".repeat(513), "f": 1.5, "g": u64::MAX,
+            "h": i64::MIN,
+        });
         let object = body.as_object().unwrap();
+        for (name, text) in [("g", u64::MAX.to_string()), ("h", i64::MIN.to_string())] {
+            assert_eq!(optional(object, name).unwrap(), Some(text));
+        }
+        assert_eq!(optional(object, "f").unwrap_err().code, Code::FieldInvalid);
         assert_eq!(optional(object, "a").unwrap().as_deref(), Some("42"));
         assert_eq!(optional(object, "b").unwrap(), None);
         assert_eq!(optional(object, "c").unwrap(), None);

@@ -11,12 +11,13 @@ mod times;
 
 pub(crate) use body::Body;
 
+use assent_consent::Namespace;
 use assent_event::{Behaviour, ConsentDecision, Identifier};
 use serde_json::Value;
 
 use crate::consent::event_too_large;
 use crate::outcome::{Code, Rejected, Warning};
-use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Said, Say};
+use crate::planned::{Context, Item, ItemTimes, Often, Planned, Reading, Refused, Said, Say};
 use crate::text::{self, Object};
 
 /// Which call a body is.
@@ -69,12 +70,17 @@ pub(crate) struct Call<'c> {
     shared: Shared<'c>,
     warnings: Vec<Warning>,
     times: ItemTimes,
+    people: People,
+    /// Whether the call itself is a decision.
+    decides: bool,
+}
+
+/// Whom a call names.
+struct People {
     user: Option<Identifier>,
     anonymous: Option<Identifier>,
     /// Named by an import instead of by the two ids.
     named: Option<Identifier>,
-    /// Whether the call itself is a decision.
-    decides: bool,
 }
 
 /// Reads one item. `route` is the call it was sent to, `about` whom an import names.
@@ -84,20 +90,38 @@ pub(crate) fn read(
     value: &Value,
     shared: Shared<'_>,
     about: Option<Identifier>,
-) -> Reading {
+) -> Result<Item, Refused> {
     let Some(object) = value.as_object() else {
-        return Err(Rejected::new(
+        return Err(Refused::from(Rejected::new(
             Code::NotAnObject,
             "",
             "an event is a JSON object",
             "send what the SDK's call makes",
-        ));
+        )));
     };
-    if text::weight(value) > cx.limits.event_bytes {
-        return Err(event_too_large(cx));
-    }
+    let too_large = text::weight(value) > cx.limits.event_bytes;
+    let whole = if too_large {
+        Err(event_too_large(cx))
+    } else {
+        read_whole(cx, route, object, shared, about.clone())
+    };
+    whole.map_err(|why| {
+        let call = Call::open(cx, object, shared, People::readable(cx, object, about));
+        Refused::keeping(why, call.restrictions(route))
+    })
+}
+
+fn read_whole(
+    cx: &Context<'_>,
+    route: Route,
+    object: &Object,
+    shared: Shared<'_>,
+    about: Option<Identifier>,
+) -> Reading {
     let route = route_of(route, object)?;
-    let mut call = Call::open(cx, object, shared, about)?;
+    let people = People::read(cx, object, about)?;
+    let mut call = Call::open(cx, object, shared, people);
+    call.times = times::read(cx, object, shared.sent_at, &mut call.warnings)?;
     let mut planned = match route {
         Route::Track => call.track()?,
         Route::Page => call.viewed("Page Viewed")?,
@@ -147,31 +171,17 @@ fn unknown_type() -> Rejected {
     )
 }
 
-impl<'c> Call<'c> {
-    fn open(
-        cx: &'c Context<'c>,
-        object: &'c Object,
-        shared: Shared<'c>,
+impl People {
+    /// Whom a call names, all of it readable and somebody at least.
+    fn read(
+        cx: &Context<'_>,
+        object: &Object,
         named: Option<Identifier>,
     ) -> Result<Self, Rejected> {
-        let namespaces = &cx.source.namespaces;
-        let id = |field, namespace: &assent_consent::Namespace| {
-            text::optional(object, field).map(|value| {
-                value.map(|value| Identifier {
-                    namespace: namespace.clone(),
-                    value,
-                })
-            })
-        };
-        let named = named
-            .map(|Identifier { namespace, value }| Identifier {
-                namespace,
-                value: text::clean(&value),
-            })
-            .filter(|named| !named.value.is_empty());
-        let user = id("userId", &namespaces.user_id)?;
-        let anonymous = id("anonymousId", &namespaces.anonymous_id)?;
-        if user.is_none() && anonymous.is_none() && named.is_none() {
+        Self::id(object, "userId", &cx.source.namespaces.user_id)?;
+        Self::id(object, "anonymousId", &cx.source.namespaces.anonymous_id)?;
+        let people = Self::readable(cx, object, named);
+        if people.first().is_none() {
             return Err(Rejected::new(
                 Code::NoUserAnonId,
                 "",
@@ -179,34 +189,81 @@ impl<'c> Call<'c> {
                 "send one of them",
             ));
         }
-        let mut warnings = Vec::new();
-        let times = times::read(cx, object, shared.sent_at, &mut warnings)?;
-        Ok(Self {
+        Ok(people)
+    }
+
+    /// Those of them who can be read.
+    fn readable(cx: &Context<'_>, object: &Object, named: Option<Identifier>) -> Self {
+        let namespaces = &cx.source.namespaces;
+        let named = named.map(|Identifier { namespace, value }| Identifier {
+            namespace,
+            value: text::clean(&value),
+        });
+        Self {
+            user: Self::id(object, "userId", &namespaces.user_id).unwrap_or(None),
+            anonymous: Self::id(object, "anonymousId", &namespaces.anonymous_id).unwrap_or(None),
+            named: named.filter(|named| !named.value.is_empty()),
+        }
+    }
+
+    fn id(
+        object: &Object,
+        field: &str,
+        namespace: &Namespace,
+    ) -> Result<Option<Identifier>, Rejected> {
+        let value = text::optional(object, field)?;
+        Ok(value.map(|value| Identifier {
+            namespace: namespace.clone(),
+            value,
+        }))
+    }
+
+    /// Whom the call is about.
+    fn first(&self) -> Option<&Identifier> {
+        let ids = self.user.as_ref().or(self.anonymous.as_ref());
+        self.named.as_ref().or(ids)
+    }
+}
+
+impl<'c> Call<'c> {
+    fn open(cx: &'c Context<'c>, object: &'c Object, shared: Shared<'c>, people: People) -> Self {
+        Self {
             cx,
             object,
             shared,
-            warnings,
-            times,
-            user,
-            anonymous,
-            named,
+            warnings: Vec::new(),
+            times: ItemTimes::default(),
+            people,
             decides: false,
-        })
+        }
     }
 
     /// Whom the call is about.
     fn about(&self) -> Identifier {
-        self.named
-            .as_ref()
-            .or(self.user.as_ref())
-            .or(self.anonymous.as_ref())
-            .expect("a call names somebody, or it was refused when it was opened")
+        let first = self.people.first();
+        first
+            .expect("a call names somebody, or it was refused")
             .clone()
+    }
+
+    /// What restricts in a call that is refused.
+    fn restrictions(&self, route: Route) -> Vec<Planned> {
+        let is_track = route_of(route, self.object).is_ok_and(|route| route == Route::Track);
+        let event = text::field(self.object, "event").and_then(text::plain);
+        let withdrawn = match self.people.first() {
+            Some(about) if is_track && event.as_deref() == Some(preferences::EVENT) => {
+                self.withdrawals(about)
+            }
+            Some(_) | None => Vec::new(),
+        };
+        let mut kept = withdrawn;
+        kept.extend(self.refused_by_signal());
+        kept
     }
 
     /// Whether the source may say what the person is, not only what the person did.
     fn may_describe(&self) -> bool {
-        self.cx.server() || (self.user.is_none() && self.named.is_none())
+        self.cx.server() || (self.people.user.is_none() && self.people.named.is_none())
     }
 
     fn must_describe(&self, what: &str) -> Result<(), Rejected> {
@@ -295,10 +352,10 @@ impl<'c> Call<'c> {
 
     /// Both ids of one call belong to one person, if a service says so.
     fn link(&self) -> Option<Planned> {
-        if !self.cx.server() || self.named.is_some() {
+        if !self.cx.server() || self.people.named.is_some() {
             return None;
         }
-        let (user, anonymous) = (self.user.as_ref()?, self.anonymous.as_ref()?);
+        let (user, anonymous) = (self.people.user.as_ref()?, self.people.anonymous.as_ref()?);
         if user == anonymous {
             return None;
         }
@@ -307,12 +364,12 @@ impl<'c> Call<'c> {
             or: None,
             linked: true,
         };
-        Some(Planned::further(user.clone(), "/link", link).once())
+        Some(Planned::further(user.clone(), "/link", link).only(Often::WhileItStands))
     }
 
     /// What `Sec-GPC: 1` refuses.
     fn refused_by_signal(&self) -> Vec<Planned> {
-        let Some(anonymous) = self.anonymous.as_ref().filter(|_| self.cx.gpc) else {
+        let Some(anonymous) = self.people.anonymous.as_ref().filter(|_| self.cx.gpc) else {
             return Vec::new();
         };
         if self.cx.server() {
@@ -328,7 +385,7 @@ impl<'c> Call<'c> {
                     .unauthenticated();
                 refusal.clear.form = "general".to_owned();
                 let suffix = format!("/gpc/{purpose}");
-                Planned::further(anonymous.clone(), suffix, refusal)
+                Planned::further(anonymous.clone(), suffix, refusal).only(Often::InRequest)
             })
             .collect()
     }

@@ -242,6 +242,66 @@ fn a_purpose_keeps_its_basis_even_after_it_was_retired() {
 }
 
 #[test]
+fn a_purpose_keeps_its_place() {
+    let folder = Folder::new();
+    let alone = state(&folder);
+    folder.replace(EMAIL, "basis: consent", "basis: consent\nparent: advice");
+    let place = "a purpose keeps its place, since grants and withdrawals reach what it had when they were \
+                 made (art. 14, 15)";
+    let fix = "or define another purpose with a notice of its own";
+    let since = "since 2026-03-01T00:00:00Z";
+    assert_eq!(
+        refused(&alone, &folder),
+        [format!(
+            "purposes/email.yaml:4:1: email is part of no other {since}; {place} | fix: remove `parent`, {fix}"
+        )]
+    );
+    let within = state(&folder);
+    folder.replace(EMAIL, "parent: advice", "parent: sharing");
+    let kept = format!("write `parent: advice`, {fix}");
+    assert_eq!(
+        refused(&within, &folder),
+        [format!(
+            "purposes/email.yaml:4:1: email is part of advice {since}; {place} | fix: {kept}"
+        )]
+    );
+    folder.replace(EMAIL, "\nparent: sharing", "");
+    assert_eq!(
+        refused(&within, &folder),
+        [format!(
+            "purposes/email.yaml:1:1: email is part of advice {since}; {place} | fix: {kept}"
+        )]
+    );
+}
+
+#[test]
+fn grants_never_last_longer_afterwards() {
+    let folder = Folder::new();
+    let unlimited = state(&folder);
+    let validity = |days: &str| format!("basis: consent\n{days}");
+    folder.replace(
+        EMAIL,
+        "basis: consent",
+        &validity("grant_validity_days: 90"),
+    );
+    let shortened = plan(&unlimited, &folder.programme()).unwrap();
+    let limited = unlimited.with(&shortened.definitions, now()).unwrap();
+    folder.replace(EMAIL, ": 90", ": 60");
+    assert!(plan(&limited, &folder.programme()).is_ok());
+    let expected = |place: &str| {
+        [format!(
+            "purposes/email.yaml:{place}: a grant for email counts for 90 days; longer, it would count for \
+             more than was agreed to, and ended ones would count again (art. 14) | fix: write \
+             `grant_validity_days: 90` or less, or define another purpose with a notice of its own"
+        )]
+    };
+    folder.replace(EMAIL, ": 60", ": 91");
+    assert_eq!(refused(&limited, &folder), expected("4:1"));
+    folder.replace(EMAIL, "\ngrant_validity_days: 91", "");
+    assert_eq!(refused(&limited, &folder), expected("1:1"));
+}
+
+#[test]
 fn the_key_of_a_page_never_becomes_that_of_a_server() {
     let folder = Folder::new();
     let state = state(&folder);

@@ -98,6 +98,7 @@ fn grant_everybody(data: &std::path::Path) {
             json!({
                 "subject": { "customer_no": format!("m{member}") }, "purpose": "email_marketing", "state": "granted",
                 "act": "checkbox_ticked", "notice": { "id": "membership", "version": 2 },
+                "message_id": format!("g{member}"),
             })
         })
         .collect();

@@ -76,15 +76,20 @@ fn reach<'a>(case: &Case<'_>, decision: &'a Decision) -> Option<Reach<'a>> {
     })
 }
 
-/// R10: refusals and withdrawals that name the use's channel, whatever else they name.
+/// R10: refusals and withdrawals that name the use's channel, or may name it, whatever else they name.
 pub(super) fn channel_refusals<'a>(case: &Case<'a>) -> Vec<&'a Fact> {
     let Some(channel) = case.channel else {
         return Vec::new();
     };
     refusals(case, |decision| {
-        decision.channel.as_ref() == Some(channel)
-            && (decision.state == DecisionState::Unreadable
-                || decision.personalisation != Some(false))
+        let is_named = decision.channel.as_ref() == Some(channel);
+        match decision.state {
+            DecisionState::Unreadable => is_named || decision.channel_unread,
+            DecisionState::Refused | DecisionState::Withdrawn => {
+                is_named && decision.personalisation != Some(false)
+            }
+            DecisionState::Granted => false,
+        }
     })
 }
 

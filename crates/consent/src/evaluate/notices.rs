@@ -1,10 +1,11 @@
 //! Which notice version counts (rules R7, R14; art. 14(2), 17, 18).
 
-use crate::notice::{Notice, NoticeChange, NoticedPurpose};
-use crate::purpose::Purpose;
+use crate::notice::{Notice, NoticeChange, NoticedPurpose, RecipientStatement};
 use crate::registry::Registry;
 use crate::slug::PurposeId;
 use crate::time::Timestamp;
+
+use super::case::Case;
 
 /// Whether people are told of the purpose, or need not be (R7): bases other than consent remove
 /// consent, never notice.
@@ -47,12 +48,11 @@ pub(super) struct Course<'a> {
 
 /// R14: a grant stands on its own notice version; later material versions never widen it.
 pub(super) fn course<'a>(
-    registry: &'a Registry,
-    purpose: &Purpose,
+    case: &Case<'a>,
     granted: &Notice,
     statement: &NoticedPurpose,
-    at: Timestamp,
 ) -> Course<'a> {
+    let (registry, purpose, at) = (case.registry, case.purpose, case.record.at);
     let followers = || {
         registry.versions(&granted.id).filter(|later| {
             later.version > granted.version
@@ -65,21 +65,30 @@ pub(super) fn course<'a>(
     }
     Course {
         is_superseded: followers()
-            .any(|later| changes_decision(purpose, statement, later.purposes.get(&purpose.id))),
+            .any(|later| changes_decision(case, statement, later.purposes.get(&purpose.id))),
         newest: in_force(registry.versions(&granted.id), at)
             .and_then(|notice| notice.purposes.get(&purpose.id)),
     }
 }
 
 /// Whether a later statement differs in what the person decided on: it is gone, its method is
-/// another, or it personalises where the old one did not.
-fn changes_decision(
-    purpose: &Purpose,
-    old: &NoticedPurpose,
-    later: Option<&NoticedPurpose>,
-) -> bool {
+/// another, it personalises where the old one did not, or the recipient is gone or does otherwise.
+fn changes_decision(case: &Case<'_>, old: &NoticedPurpose, later: Option<&NoticedPurpose>) -> bool {
+    let becomes_personal = |later: &NoticedPurpose| {
+        case.purpose.personalises && later.personalises && !old.personalises
+    };
+    let changes_recipient = |later: &NoticedPurpose| {
+        case.recipient.is_some_and(|recipient| {
+            let then = old.recipients.get(recipient);
+            then.is_some_and(|then| does_otherwise(then, later.recipients.get(recipient)))
+        })
+    };
     later.is_none_or(|later| {
-        later.method != old.method
-            || (purpose.personalises && later.personalises && !old.personalises)
+        later.method != old.method || becomes_personal(later) || changes_recipient(later)
     })
+}
+
+/// Art. 23: consent to providing data is to what the recipient does with it.
+fn does_otherwise(then: &RecipientStatement, later: Option<&RecipientStatement>) -> bool {
+    later.is_none_or(|later| later.purpose != then.purpose || later.method != then.method)
 }

@@ -25,13 +25,7 @@ pub(super) fn scope<'a>(
     (notice, statement): (&Notice, &NoticedPurpose),
     ended: bool,
 ) -> Scope<'a> {
-    let course = course(
-        case.registry,
-        case.purpose,
-        notice,
-        statement,
-        case.record.at,
-    );
+    let course = course(case, notice, statement);
     let is_separate = is_separate(case, fact, decision);
     let grant = Shown {
         case,

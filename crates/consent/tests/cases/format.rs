@@ -69,6 +69,8 @@ pub(crate) struct Event {
     // Details of decisions.
     pub(crate) under: Option<NoticeRef>,
     pub(crate) channel: Option<Channel>,
+    /// Of what is mumbled: the channel it names cannot be read.
+    pub(crate) channel_unread: Option<bool>,
     pub(crate) recipient: Option<RecipientId>,
     pub(crate) categories: Option<BTreeSet<Category>>,
     pub(crate) personalisation: Option<bool>,

@@ -272,6 +272,7 @@ impl World {
         };
         Ok(Decision {
             channel: event.channel.clone(),
+            channel_unread: event.channel_unread.unwrap_or(false),
             recipient: event.recipient.clone(),
             categories: event.categories.clone(),
             personalisation: event.personalisation,
@@ -294,6 +295,7 @@ impl World {
 fn has_decision_details(event: &Event) -> bool {
     event.under.is_some()
         || event.channel.is_some()
+        || event.channel_unread.is_some()
         || event.recipient.is_some()
         || event.categories.is_some()
         || event.personalisation.is_some()

@@ -2,7 +2,7 @@ use assent_consent::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{SubjectFactClear, SubjectFactIdentity, Traits, indication_digest};
+use crate::{EventId, SubjectFactClear, SubjectFactIdentity, Times, Traits, indication_digest};
 
 const SUBJECT: SubjectId = SubjectId::from_bytes([1; 16]);
 const OTHER: SubjectId = SubjectId::from_bytes([2; 16]);
@@ -58,6 +58,7 @@ fn a_decision_is_read_whole() {
         state: DecisionState::Granted,
         purpose: Selector::One(purpose("email_marketing")),
         channel: Some(Channel::parse("email").unwrap()),
+        channel_unread: false,
         recipient: Some(RecipientId::parse("card_partner").unwrap()),
         categories: Some(
             ["contact", "transaction"]
@@ -132,10 +133,11 @@ fn two_indications_differ_by_source_and_by_where_they_are_split() {
     }
 }
 
-/// I5: a decision of which any part cannot be read restricts all of its purpose; nothing of it
-/// widens.
+/// I5: a decision of which any part cannot be read restricts all of its purpose and refuses what it
+/// says of channel and personalisation; nothing of it widens.
 #[test]
 fn an_unreadable_part_makes_the_decision_unreadable() {
+    let email = Channel::parse("email").unwrap();
     let breakages: [fn(&mut ConsentDecision); 12] = [
         |d| d.clear.state = "Granted".to_owned(),
         |d| d.clear.state = "renewed".to_owned(),
@@ -159,23 +161,33 @@ fn an_unreadable_part_makes_the_decision_unreadable() {
                 .categories(["contact"]);
             assert!(!is_unreadable(&read(decision.clone())));
             breakage(&mut decision);
-            let wanted = Decision {
-                purpose: Selector::One(purpose("p")),
-                ..Decision::unreadable()
+            let channel_read = decision.clear.channel.as_deref() == Some("email");
+            let wanted = |selector| {
+                FactKind::Decision(Decision {
+                    purpose: selector,
+                    channel: channel_read.then(|| email.clone()),
+                    channel_unread: !channel_read,
+                    personalisation: Some(false),
+                    ..Decision::unreadable()
+                })
             };
-            assert_eq!(
-                read(decision.clone()),
-                FactKind::Decision(wanted),
-                "{state} {index}"
-            );
+            let of_one = wanted(Selector::One(purpose("p")));
+            assert_eq!(read(decision.clone()), of_one, "{state} {index}");
             decision.clear.purpose = Some("No Purpose".to_owned());
-            assert_eq!(
-                read(decision),
-                FactKind::Decision(Decision::unreadable()),
-                "{state} {index}"
-            );
+            assert_eq!(read(decision), wanted(Selector::All), "{state} {index}");
         }
     }
+}
+
+/// What names neither channel nor personalisation and can be read in that refuses neither.
+#[test]
+fn an_unreadable_decision_refuses_no_channel_it_does_not_name() {
+    let FactKind::Decision(read) = read(ConsentDecision::of("renewed", None)) else {
+        panic!("a decision")
+    };
+    assert_eq!(read.state, DecisionState::Unreadable);
+    assert_eq!((read.channel, read.channel_unread), (None, false));
+    assert_eq!(read.personalisation, None);
 }
 
 fn is_unreadable(kind: &FactKind) -> bool {
@@ -281,7 +293,11 @@ fn a_subject_fact_that_cannot_be_read_never_widens() {
         fact.clear.purpose = Some("No Purpose".to_owned());
         fact
     };
-    let unreadable = FactKind::Decision(Decision::unreadable());
+    let unreadable = FactKind::Decision(Decision {
+        channel_unread: false,
+        personalisation: None,
+        ..Decision::unreadable()
+    });
     let restricted = FactKind::Restricted { purpose: None };
     let dateless = SubjectFact {
         identity: Some(SubjectFactIdentity::default()),
@@ -353,7 +369,7 @@ fn blocks_that_cannot_be_read_restrict() {
         ),
         (
             IdentityLink::linked(OTHER).into(),
-            FactKind::Decision(Decision::unreadable()),
+            FactKind::Restricted { purpose: None },
         ),
         (
             SubjectFact::contract_started("c", None, at(1)).into(),
@@ -395,10 +411,6 @@ fn an_unreadable_record_restricts_the_subject_of_its_key() {
         salvage(SUBJECT.as_bytes(), b"other", at(11)).unwrap().id
     );
     assert_eq!(salvage(b"short", b"garbage", at(11)), None);
-
-    let fact = unreadable(EventId::from_bytes([3; 16]), SUBJECT, Times::at(at(4)));
-    assert_eq!((fact.id, fact.received_at), ([3; 16], at(4)));
-    assert!(is_unreadable(&fact.kind));
 }
 
 proptest! {

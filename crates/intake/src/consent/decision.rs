@@ -1,8 +1,11 @@
 //! What grants and restrictions have in common: state, evidence, the fields known.
 
+use assent_consent::Timestamp;
 use assent_event::ConsentDecision;
 use serde_json::Value;
 
+use crate::outcome::{Code, Rejected, Warning, WarningCode};
+use crate::planned::{Context, ItemTimes};
 use crate::text::{self, Object};
 
 /// Every field of a decision.
@@ -33,6 +36,67 @@ pub(super) const FIELDS: [&str; 22] = [
 
 /// The one further field, which describes the program that made the decision.
 pub(super) const AGENT: &str = "agent";
+
+/// The most identifiers of one decision by a service, and by a page, whose key everybody can read.
+const MOST_IDENTIFIERS: usize = 100;
+const MOST_BY_BROWSER: usize = 5;
+
+/// How many identifiers one decision or fact of this source may name.
+pub(super) fn most_identifiers(cx: &Context<'_>) -> usize {
+    if cx.server() {
+        MOST_IDENTIFIERS
+    } else {
+        MOST_BY_BROWSER
+    }
+}
+
+/// When what restricts happened: as of its receipt if its time cannot be read.
+pub(super) fn time_or_receipt(object: &Object, warnings: &mut Vec<Warning>) -> ItemTimes {
+    let time = text::time(object, "event_time").unwrap_or_else(|_| {
+        warnings.push(Warning::new(
+            WarningCode::TimeIgnored,
+            "/event_time",
+            "it is not an RFC 3339 time; the time of receipt was taken",
+        ));
+        None
+    });
+    ItemTimes::told(time)
+}
+
+/// The message id of what restricts: none, which asks for a new one, if it cannot be used.
+pub(super) fn id_or_new(object: &Object, warnings: &mut Vec<Warning>) -> Option<String> {
+    text::message_id(object, "message_id").unwrap_or_else(|_| {
+        warnings.push(Warning::new(
+            WarningCode::MessageIdReplaced,
+            "/message_id",
+            "it could not be used; a new one was made",
+        ));
+        None
+    })
+}
+
+/// The message id of what widens. Without one, and without a time, nobody could tell the same sent
+/// again, after an answer was lost, from a new permission; and it would undo what was withdrawn in
+/// between.
+///
+/// # Errors
+/// [`Code::FieldMissing`], or what is wrong with the id.
+pub(super) fn recognisable(
+    object: &Object,
+    event_time: Option<Timestamp>,
+) -> Result<Option<String>, Rejected> {
+    let id = text::message_id(object, "message_id")?;
+    if id.is_none() && event_time.is_none() {
+        return Err(Rejected::new(
+            Code::FieldMissing,
+            "/message_id",
+            "without message_id and event_time, the same sent again could not be told from a new \
+             permission, and would undo what was withdrawn in between",
+            "send message_id, the same when you try again; or event_time, when it happened",
+        ));
+    }
+    Ok(id)
+}
 
 /// The state, as far as it can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

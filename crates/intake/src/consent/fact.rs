@@ -1,20 +1,54 @@
 //! Facts about a subject that are no decisions: contracts, age, guardianship, restriction, links.
 
-use assent_consent::{Day, LegalBasis, PurposeId};
+use assent_consent::{Day, LegalBasis, PurposeId, Timestamp};
 use assent_event::SubjectFact;
+use serde_json::Value;
 
-use super::grant::{MOST_IDENTIFIERS, known_purpose};
-use super::restriction::suffix;
-use super::subject;
+use super::decision::{id_or_new, most_identifiers, recognisable, time_or_receipt};
+use super::grant::known_purpose;
+use super::{event_too_large, subject};
 use crate::outcome::{Code, Rejected, Warning, WarningCode};
 use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Said, Say};
 use crate::text::{self, Object};
 
-const FACTS: &str = "contract_started, contract_ended, birth_date, guardianship_started, \
+/// The names of all facts.
+pub(super) const FACTS: &str = "contract_started, contract_ended, birth_date, guardianship_started, \
                      guardianship_ended, restricted, restriction_lifted, linked, unlinked, \
                      public_source";
 
-pub(super) fn read(cx: &Context<'_>, object: &Object) -> Reading {
+/// Facts that restrict. Like a refusal they are recorded whatever is wrong with a detail.
+const RESTRICTING: [&str; 4] = [
+    "restricted",
+    "contract_ended",
+    "guardianship_ended",
+    "linked",
+];
+
+/// The one that neither restricts nor widens.
+const BIRTH_DATE: &str = "birth_date";
+
+/// The one that needs nothing but a person.
+const RESTRICTED: &str = "restricted";
+
+/// The fact in an object with repeated names, if it restricts; of several facts, a restriction.
+pub(super) fn restricting(fact: &Value) -> Option<&str> {
+    match fact {
+        Value::String(fact) => Some(fact.as_str()).filter(|fact| RESTRICTING.contains(fact)),
+        Value::Array(facts) => facts
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|fact| *fact == RESTRICTED),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    }
+}
+
+/// Whether a fact of this name may widen what is lawful.
+pub(crate) fn widens(fact: &Value) -> bool {
+    fact.as_str()
+        .is_some_and(|fact| fact != BIRTH_DATE && !RESTRICTING.contains(&fact))
+}
+
+pub(super) fn read(cx: &Context<'_>, object: &Object, fact: &str, too_large: bool) -> Reading {
     if !cx.server() {
         return Err(Rejected::new(
             Code::ServerKeyRequired,
@@ -23,27 +57,45 @@ pub(super) fn read(cx: &Context<'_>, object: &Object) -> Reading {
             "state facts from a service, with a server key",
         ));
     }
-    let named = subject::read(object);
-    if named.identifiers.is_empty()
-        || named.unreadable > 0
-        || named.identifiers.len() > MOST_IDENTIFIERS
-    {
+    let restricts = RESTRICTING.contains(&fact);
+    if too_large && !restricts {
+        return Err(event_too_large(cx));
+    }
+    let mut warnings = Vec::new();
+    let mut named = subject::read(object);
+    let most = most_identifiers(cx);
+    if fact == RESTRICTED {
+        warnings.extend(named.keep_at_most(most));
+    }
+    let is_cut = fact != RESTRICTED && (named.unreadable > 0 || named.identifiers.len() > most);
+    if named.identifiers.is_empty() || is_cut {
         return Err(subject::nobody());
     }
-    let event = text::time(object, "event_time")?;
+    let times = if restricts {
+        time_or_receipt(object, &mut warnings)
+    } else {
+        ItemTimes::told(text::time(object, "event_time")?)
+    };
+    if too_large {
+        warnings.push(Warning::new(
+            WarningCode::EvidenceDropped,
+            "",
+            "the fact is too long; it was recorded without its evidence",
+        ));
+    }
     let mut reader = Reader {
         cx,
         object,
-        warnings: Vec::new(),
-        at: event.unwrap_or(cx.now).min(cx.now),
+        warnings,
+        at: times.event.unwrap_or(cx.now).min(cx.now),
+        restricts,
+        without_evidence: too_large,
     };
-    let fact = text::required(object, "fact", FACTS)?;
     let planned = named
         .identifiers
         .into_iter()
-        .enumerate()
-        .map(|(index, about)| {
-            let say = reader.say(&fact)?;
+        .map(|about| {
+            let say = reader.say(fact)?;
             if let Say::Link { other, .. } = &say
                 && *other == about
             {
@@ -54,17 +106,20 @@ pub(super) fn read(cx: &Context<'_>, object: &Object) -> Reading {
                     "name the other identifier of the person",
                 ));
             }
-            Ok(Planned::further(about, suffix(index), say))
+            Ok(Planned::first(about, say))
         })
         .collect::<Result<Vec<_>, Rejected>>()?;
+    let message_id = if restricts {
+        id_or_new(object, &mut reader.warnings)
+    } else if fact == BIRTH_DATE {
+        text::message_id(object, "message_id")?
+    } else {
+        recognisable(object, times.event)?
+    };
     reader.warnings.dedup();
     Ok(Item {
-        message_id: text::message_id(object, "message_id")?,
-        times: ItemTimes {
-            event,
-            original: event,
-            sent: None,
-        },
+        message_id,
+        times,
         planned,
         warnings: reader.warnings,
         said: Said::Stated,
@@ -75,7 +130,9 @@ struct Reader<'r> {
     cx: &'r Context<'r>,
     object: &'r Object,
     warnings: Vec<Warning>,
-    at: assent_consent::Timestamp,
+    at: Timestamp,
+    restricts: bool,
+    without_evidence: bool,
 }
 
 impl Reader<'_> {
@@ -87,11 +144,11 @@ impl Reader<'_> {
                 SubjectFact::contract_started(self.contract()?, purpose, starts_at)
             }
             "contract_ended" => {
-                let ends_at = text::time(self.object, "ends_at")?.unwrap_or(self.at);
+                let ends_at = self.ends_at().unwrap_or(self.at);
                 SubjectFact::contract_ended(self.contract()?, ends_at)
             }
-            "birth_date" => SubjectFact::birth_date(self.birth_date()?.days()),
-            "restricted" => SubjectFact::restricted(self.restricted_purpose()),
+            BIRTH_DATE => SubjectFact::birth_date(self.birth_date()?.days()),
+            RESTRICTED => SubjectFact::restricted(self.restricted_purpose()),
             "restriction_lifted" => SubjectFact::restriction_lifted(self.purpose()?),
             "public_source" => SubjectFact::public_source(text::optional(self.object, "url")?),
             "guardianship_started" | "guardianship_ended" => return self.guardianship(fact),
@@ -129,13 +186,33 @@ impl Reader<'_> {
     }
 
     fn with_evidence(&self, mut fact: SubjectFact) -> Result<SubjectFact, Rejected> {
-        if let Some(reason) = text::optional(self.object, "reason")? {
+        if let Some(reason) = self.evidence("reason")? {
             fact = fact.reason(reason);
         }
-        if let Some(recorder) = text::optional(self.object, "recorded_by")? {
+        if let Some(recorder) = self.evidence("recorded_by")? {
             fact = fact.recorded_by(recorder);
         }
         Ok(fact)
+    }
+
+    fn evidence(&self, name: &str) -> Result<Option<String>, Rejected> {
+        match text::optional(self.object, name) {
+            Ok(_) if self.without_evidence => Ok(None),
+            Err(_) if self.restricts => Ok(None),
+            read => read,
+        }
+    }
+
+    /// A contract whose end cannot be read ended when that was said (I6).
+    fn ends_at(&mut self) -> Option<Timestamp> {
+        text::time(self.object, "ends_at").unwrap_or_else(|_| {
+            self.warnings.push(Warning::new(
+                WarningCode::TimeIgnored,
+                "/ends_at",
+                "it is not an RFC 3339 time; the contract ends with the event",
+            ));
+            None
+        })
     }
 
     fn contract(&self) -> Result<String, Rejected> {

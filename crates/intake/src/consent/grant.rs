@@ -10,16 +10,12 @@ use assent_consent::{
 use assent_event::{ConsentDecision, Identifier};
 use serde_json::Value;
 
-use super::decision::{AGENT, FIELDS, with_evidence};
-use super::restriction::suffix;
+use super::decision::{AGENT, FIELDS, most_identifiers, recognisable, with_evidence};
 use super::scope::Scope;
 use super::subject;
 use crate::outcome::{Code, Rejected, Warning, WarningCode};
 use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Said, Say};
 use crate::text::{self, Object};
-
-/// The most identifiers of one decision.
-pub(super) const MOST_IDENTIFIERS: usize = 100;
 
 pub(crate) fn read(cx: &Context<'_>, object: &Object) -> Reading {
     if !cx.server() {
@@ -32,7 +28,7 @@ pub(crate) fn read(cx: &Context<'_>, object: &Object) -> Reading {
     }
     only_known_fields(object)?;
     let authenticated = boolean(object, "authenticated")?.unwrap_or(false);
-    let subjects = subjects(object, authenticated)?;
+    let subjects = subjects(cx, object, authenticated)?;
     let purpose = purpose(cx, object)?;
     let event_time = text::time(object, "event_time")?;
     let at = event_time.unwrap_or(cx.now).min(cx.now);
@@ -56,20 +52,15 @@ pub(crate) fn read(cx: &Context<'_>, object: &Object) -> Reading {
     let decision = with_evidence(decision, object, &cx.source.id);
     by.check_evidence(&decision)?;
 
-    let message_id = text::message_id(object, "message_id")?;
+    let message_id = recognisable(object, event_time)?;
     let warnings = unknown_namespaces(cx, &subjects);
     let planned = subjects
         .into_iter()
-        .enumerate()
-        .map(|(index, about)| Planned::further(about, suffix(index), by.say(&decision)))
+        .map(|about| Planned::first(about, by.say(&decision)))
         .collect();
     Ok(Item {
         message_id,
-        times: ItemTimes {
-            event: event_time,
-            original: event_time,
-            sent: None,
-        },
+        times: ItemTimes::told(event_time),
         planned,
         warnings,
         said: Said::Stated,
@@ -89,17 +80,22 @@ fn only_known_fields(object: &Object) -> Result<(), Rejected> {
     ))
 }
 
-fn subjects(object: &Object, authenticated: bool) -> Result<Vec<Identifier>, Rejected> {
+fn subjects(
+    cx: &Context<'_>,
+    object: &Object,
+    authenticated: bool,
+) -> Result<Vec<Identifier>, Rejected> {
     let named = subject::read(object);
     if named.identifiers.is_empty() || named.unreadable > 0 {
         return Err(subject::nobody());
     }
-    if named.identifiers.len() > MOST_IDENTIFIERS {
+    let most = most_identifiers(cx);
+    if named.identifiers.len() > most {
         return Err(Rejected::new(
             Code::FieldInvalid,
             "/subject",
             "too many identifiers for one person",
-            format!("send at most {MOST_IDENTIFIERS}"),
+            format!("send at most {most}"),
         ));
     }
     if named.identifiers.len() > 1 && !authenticated {

@@ -9,35 +9,31 @@ use assent_consent::{Category, Channel, ConsentForm, NoticeRef, PurposeId, Recip
 use assent_event::ConsentDecision;
 use serde_json::Value;
 
-use super::decision::{AGENT, FIELDS, Stated, with_evidence};
-use super::grant::MOST_IDENTIFIERS;
+use super::decision::{
+    AGENT, FIELDS, Stated, id_or_new, most_identifiers, time_or_receipt, with_evidence,
+};
 use super::scope::Scope;
 use super::subject;
 use crate::outcome::{Warning, WarningCode};
-use crate::planned::{Context, Item, ItemTimes, Planned, Reading, Said, Say};
+use crate::planned::{Context, Item, Planned, Reading, Said, Say};
 use crate::text::{self, Object};
+
+/// The state of a decision that could not be read.
+const UNREADABLE: &str = "unreadable";
 
 pub(super) fn read(cx: &Context<'_>, object: &Object, stated: Stated, too_large: bool) -> Reading {
     let mut named = subject::read(object);
     if named.identifiers.is_empty() {
         return Err(subject::nobody());
     }
-    if named.identifiers.len() > MOST_IDENTIFIERS {
-        named.unreadable += named.identifiers.len() - MOST_IDENTIFIERS;
-        named.identifiers.truncate(MOST_IDENTIFIERS);
-    }
     let mut reader = Reader {
         cx,
         object,
         warnings: Vec::new(),
     };
-    if named.unreadable > 0 {
-        reader.warn(
-            WarningCode::IdentifierIgnored,
-            "/subject",
-            "an identifier could not be read; the others were recorded",
-        );
-    }
+    reader
+        .warnings
+        .extend(named.keep_at_most(most_identifiers(cx)));
     if named
         .identifiers
         .iter()
@@ -49,12 +45,12 @@ pub(super) fn read(cx: &Context<'_>, object: &Object, stated: Stated, too_large:
             "no source writes identifiers of this namespace, so nobody may be meant; check its name",
         );
     }
-    let decision = reader.decision(stated, too_large);
+    let decisions = reader.decisions(stated, too_large);
     let guardian = text::field(object, "guardian")
         .and_then(|_| subject::one(object, "guardian").ok())
         .filter(|_| cx.server() && reader.actor() == "guardian");
-    let times = reader.times();
-    let message_id = reader.message_id();
+    let times = time_or_receipt(object, &mut reader.warnings);
+    let message_id = id_or_new(object, &mut reader.warnings);
     let say = |decision: &ConsentDecision| match &guardian {
         Some(guardian) => Say::Guardian {
             decision: Box::new(decision.clone()),
@@ -64,9 +60,12 @@ pub(super) fn read(cx: &Context<'_>, object: &Object, stated: Stated, too_large:
     };
     let planned = named
         .identifiers
-        .into_iter()
-        .enumerate()
-        .map(|(index, about)| Planned::further(about, suffix(index), say(&decision)))
+        .iter()
+        .flat_map(|about| {
+            decisions.iter().map(|(suffix, decision)| {
+                Planned::further(about.clone(), suffix.as_str(), say(decision))
+            })
+        })
         .collect();
     Ok(Item {
         message_id,
@@ -75,14 +74,6 @@ pub(super) fn read(cx: &Context<'_>, object: &Object, stated: Stated, too_large:
         warnings: reader.warnings,
         said: Said::Stated,
     })
-}
-
-/// What tells apart the records of one decision for several identifiers.
-pub(super) fn suffix(index: usize) -> String {
-    match index {
-        0 => String::new(),
-        _ => format!("/{}", index + 1),
-    }
 }
 
 struct Reader<'r> {
@@ -96,9 +87,34 @@ impl Reader<'_> {
         self.warnings.push(Warning::new(code, pointer, message));
     }
 
-    fn decision(&mut self, stated: Stated, too_large: bool) -> ConsentDecision {
+    /// The decision, and what it takes to say all of it; each with what tells it apart. A channel that
+    /// cannot be read may be any: besides the decision without it, every channel is refused, since on
+    /// bases other than consent nothing else would reach the channel (rule R10).
+    fn decisions(&mut self, stated: Stated, too_large: bool) -> Vec<(String, ConsentDecision)> {
         let purpose = self.purpose();
         let scope = Scope::of_purposes(self.cx.registry.consent(), purpose.as_ref());
+        let decision = self.decision(stated, purpose, &scope, too_large);
+        let clear = &decision.clear;
+        let is_channel_lost =
+            text::field(self.object, "channel").is_some() && clear.channel.is_none();
+        let is_of_channels = clear.personalisation != Some(false) || clear.state == UNREADABLE;
+        let mut decisions = vec![(String::new(), decision.clone())];
+        if is_channel_lost && is_of_channels {
+            decisions.extend(scope.channels.iter().map(|channel| {
+                let refusal = decision.clone().channel(channel.as_str());
+                (format!("/channel/{channel}"), refusal)
+            }));
+        }
+        decisions
+    }
+
+    fn decision(
+        &mut self,
+        stated: Stated,
+        purpose: Option<PurposeId>,
+        scope: &Scope,
+        too_large: bool,
+    ) -> ConsentDecision {
         let state = match stated {
             Stated::Refused => "refused",
             Stated::Withdrawn => "withdrawn",
@@ -109,7 +125,7 @@ impl Reader<'_> {
                     "the state could not be read; recorded as a restriction. Write granted, \
                      refused or withdrawn",
                 );
-                "unreadable"
+                UNREADABLE
             }
         };
         let mut decision = ConsentDecision::of(state, purpose.map(|id| id.as_str().to_owned()));
@@ -119,8 +135,8 @@ impl Reader<'_> {
         decision.clear.recipient = self.limit("recipient", |text| {
             RecipientId::parse(text).is_ok_and(|recipient| scope.recipients.contains(&recipient))
         });
-        decision.clear.categories = self.categories(&scope);
-        decision.clear.personalisation = self.personalisation();
+        decision.clear.categories = self.categories(scope);
+        decision.clear.personalisation = self.personalisation(scope);
         if let Some(notice) = self.notice() {
             decision = decision.notice(notice.id.as_str(), notice.version);
         }
@@ -201,10 +217,20 @@ impl Reader<'_> {
         read
     }
 
-    /// `false` ends only the personalisation; everything else is the whole purpose.
-    fn personalisation(&mut self) -> Option<bool> {
+    /// `false` ends only the personalisation, where there is any; everything else is the whole
+    /// purpose.
+    fn personalisation(&mut self, scope: &Scope) -> Option<bool> {
         match text::field(self.object, "personalisation")? {
-            Value::Bool(false) => Some(false),
+            Value::Bool(false) if scope.personalises => Some(false),
+            Value::Bool(false) => {
+                self.warn(
+                    WarningCode::LimitWidened,
+                    "/personalisation",
+                    "the purpose does not personalise, so the limit would leave nothing; recorded \
+                     for the whole purpose",
+                );
+                None
+            }
             Value::Bool(true)
             | Value::Null
             | Value::Number(_)
@@ -249,35 +275,6 @@ impl Reader<'_> {
             Some(Some(_) | None) => "system",
         }
         .to_owned()
-    }
-
-    fn times(&mut self) -> ItemTimes {
-        match text::time(self.object, "event_time") {
-            Ok(time) => ItemTimes {
-                event: time,
-                original: time,
-                sent: None,
-            },
-            Err(_) => {
-                self.warn(
-                    WarningCode::TimeIgnored,
-                    "/event_time",
-                    "it is not an RFC 3339 time; the time of receipt was taken",
-                );
-                ItemTimes::default()
-            }
-        }
-    }
-
-    fn message_id(&mut self) -> Option<String> {
-        text::message_id(self.object, "message_id").unwrap_or_else(|_| {
-            self.warn(
-                WarningCode::MessageIdReplaced,
-                "/message_id",
-                "it could not be used; a new one was made",
-            );
-            None
-        })
     }
 
     fn ignored(&mut self) {

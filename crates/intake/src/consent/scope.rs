@@ -12,6 +12,8 @@ pub(crate) struct Scope {
     pub(crate) channels: BTreeSet<Channel>,
     pub(crate) recipients: BTreeSet<RecipientId>,
     pub(crate) categories: BTreeSet<Category>,
+    /// Whether any of them personalises.
+    pub(crate) personalises: bool,
 }
 
 impl Scope {
@@ -27,6 +29,7 @@ impl Scope {
                 scope
                     .categories
                     .extend(candidate.categories.iter().cloned());
+                scope.personalises |= candidate.personalises;
             }
         }
         scope
@@ -56,6 +59,7 @@ impl Scope {
         self.recipients.extend(noticed.recipients.keys().cloned());
         self.categories.extend(noticed.categories.iter().cloned());
         self.categories.extend(noticed.sensitive.keys().cloned());
+        self.personalises |= noticed.personalises;
     }
 }
 

@@ -5,7 +5,7 @@ use assent_event::Identifier;
 use assent_programme::RegistryState;
 use serde_json::Value;
 
-use crate::outcome::{Code, Rejected};
+use crate::outcome::{Code, Rejected, Warning, WarningCode};
 use crate::text::{self, Object};
 
 /// Namespaces that begin so are the program's own.
@@ -53,7 +53,9 @@ pub(super) fn one(object: &Object, field: &str) -> Result<Identifier, Rejected> 
             Code::SubjectMissing,
             format!("/{field}"),
             format!("{field} does not name one person"),
-            format!("send {field}: {{\"namespace\": \"value\"}} with one entry"),
+            format!(
+                "send {field}: {{\"namespace\": \"value\"}} with one entry, the value a string"
+            ),
         )),
     }
 }
@@ -64,7 +66,8 @@ pub(super) fn nobody() -> Rejected {
         Code::SubjectMissing,
         "/subject",
         "no identifier of a person can be read",
-        "send subject: {\"namespace\": \"value\"}, the namespace a name of [a-z][a-z0-9_]*",
+        "send subject: {\"namespace\": \"value\"}, the namespace a name of [a-z][a-z0-9_]*, the value a \
+         string",
     )
 }
 
@@ -78,6 +81,22 @@ pub(crate) fn is_known(registry: &RegistryState, namespace: &Namespace) -> bool 
 }
 
 impl Named {
+    /// Leaves out what is more than this, and tells of whoever was left out.
+    pub(super) fn keep_at_most(&mut self, most: usize) -> Option<Warning> {
+        self.unreadable += self.identifiers.len().saturating_sub(most);
+        self.identifiers.truncate(most);
+        (self.unreadable > 0).then(|| {
+            Warning::new(
+                WarningCode::IdentifierIgnored,
+                "/subject",
+                format!(
+                    "an identifier could not be read, or there are more than {most}; the others were \
+                     recorded"
+                ),
+            )
+        })
+    }
+
     fn entry(&mut self, entry: &Value) {
         let Some(object) = entry.as_object() else {
             self.unreadable += 1;
@@ -102,7 +121,7 @@ impl Named {
         let namespace = Namespace::parse(namespace)
             .ok()
             .filter(|namespace| !namespace.as_str().starts_with(RESERVED));
-        match (namespace, text::plain(value)) {
+        match (namespace, text::exact(value)) {
             (Some(namespace), Some(value)) => {
                 self.identifiers.push(Identifier { namespace, value });
             }

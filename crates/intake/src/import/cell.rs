@@ -71,7 +71,7 @@ impl ColumnField {
             };
         }
         let value = match self.kind {
-            CellType::Text => text::plain(cell).map(Value::from),
+            CellType::Text => text::exact(cell).map(Value::from),
             CellType::Number => text::number(cell).map(Value::from),
             CellType::Integer => text::integer(cell).map(Value::from),
             CellType::Boolean => boolean(cell).map(Value::from),
@@ -88,7 +88,11 @@ impl ColumnField {
     /// What a cell of this field has to be, said of one that is not.
     fn expected(&self) -> Cow<'static, str> {
         match self.kind {
-            CellType::Text => "it is not a text of at most 512 characters".into(),
+            CellType::Text => {
+                "it is not a text of at most 512 characters, nor a whole number of at most 64 bits; \
+                 say type: number if it is one"
+                    .into()
+            }
             CellType::Number => {
                 "it is not a number such as 1234.5, without currency or thousands separators".into()
             }

@@ -188,6 +188,7 @@ impl<'p> Probe<'p> {
             self.decide(&mut body);
             let subject = json!({ about.namespace.as_str(): about.value });
             body.insert("subject".to_owned(), subject);
+            body.insert("message_id".to_owned(), Value::from(NOBODY));
             return Submitted::Consent(Value::Object(body));
         };
         for (name, field) in [("event", &event.event), ("groupId", &event.group)] {

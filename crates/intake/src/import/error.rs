@@ -74,6 +74,12 @@ pub enum ImportError {
         /// The columns there are.
         columns: Vec<String>,
     },
+    /// A column that the mapping names is in the file more than once.
+    #[error("the column {column:?} stands twice in the file; leave one of them")]
+    ColumnTwice {
+        /// The column.
+        column: String,
+    },
     /// The progress file is about something else.
     #[error(
         "how far the import came ({}) belongs to another {what}; --restart imports from the beginning",
@@ -106,6 +112,7 @@ impl ImportError {
             | Self::RejectsElsewhere { .. }
             | Self::Encoding { .. }
             | Self::ColumnMissing { .. }
+            | Self::ColumnTwice { .. }
             | Self::ProgressOfAnother { .. } => true,
             Self::File { .. } | Self::Format { .. } | Self::Intake { .. } => false,
         }

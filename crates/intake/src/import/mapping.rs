@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::cell::TimeFormat;
 use super::error::MappingError;
+use crate::consent::{fact_widens, is_grant};
 use crate::tracking::Route;
 
 /// The most characters of a name: what is put behind it must fit a message id.
@@ -87,7 +88,7 @@ pub(super) struct EventMapping {
     pub(super) what: Do,
     pub(super) subject: Who,
     #[serde(default)]
-    pub(super) time: Option<ColumnField>,
+    pub(super) time: Option<Time>,
     #[serde(default)]
     pub(super) when: Option<Condition>,
     #[serde(default)]
@@ -107,6 +108,23 @@ pub(super) struct EventMapping {
 pub(super) struct Who {
     pub(super) namespace: Spanned<Namespace>,
     pub(super) column: String,
+}
+
+/// When the event of a row happened.
+#[derive(Debug, Clone)]
+pub(super) enum Time {
+    Column(ColumnField),
+    /// When it is imported.
+    Now,
+}
+
+impl Time {
+    pub(super) fn column(&self) -> Option<&ColumnField> {
+        match self {
+            Self::Column(field) => Some(field),
+            Self::Now => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -215,7 +233,7 @@ impl EventMapping {
                 Field::Constant(_) => None,
             });
         fields
-            .chain(&self.time)
+            .chain(self.time.as_ref().and_then(Time::column))
             .map(|field| field.column.as_str())
             .chain([self.subject.column.as_str()])
             .chain(self.when.as_ref().map(|when| when.column.as_str()))
@@ -239,11 +257,34 @@ impl EventMapping {
     /// The column that an event's JSON has this place from.
     pub(super) fn column_at(&self, pointer: &str) -> Option<&ColumnField> {
         if matches!(pointer, "/timestamp" | "/event_time") && self.time.is_some() {
-            return self.time.as_ref();
+            return self.time.as_ref().and_then(Time::column);
         }
         match &self.field_at(pointer)?.value {
             Field::Column(field) => Some(field),
             Field::Constant(_) => None,
+        }
+    }
+
+    /// Whether something may come of it that widens what is lawful.
+    fn may_widen(&self) -> bool {
+        let (name, widens): (_, fn(&Value) -> bool) = match self.what {
+            Do::Decision => ("state", is_grant),
+            Do::Fact => ("fact", fact_widens),
+            Do::Track | Do::Identify | Do::Page | Do::Screen | Do::Group => return false,
+        };
+        match self.fields.get(name).map(|field| &field.value) {
+            None => false,
+            Some(Field::Constant(value)) => widens(value),
+            Some(Field::Column(field)) => {
+                field
+                    .map
+                    .as_ref()
+                    .is_none_or(|map| map.values().any(|listed| widens(&listed.value.0)))
+                    || field
+                        .default
+                        .as_ref()
+                        .is_some_and(|value| widens(&value.value.0))
+            }
         }
     }
 
@@ -257,6 +298,11 @@ impl EventMapping {
             return Some("fields belong to a decision or fact; use properties or traits here");
         }
         match self.what {
+            // Undated, a permission of years ago would undo every withdrawal since.
+            Do::Decision | Do::Fact if self.time.is_none() && self.may_widen() => Some(
+                "what permits needs time: the column that tells when the person decided, or time: \
+                 now if that was just now",
+            ),
             Do::Track if self.event.is_none() => {
                 Some("track needs event: the name of what was done")
             }
@@ -316,6 +362,16 @@ fn check(raw: &Raw) -> Result<Option<Calendar>, MappingError> {
     Calendar::named(&zone.value)
         .map(Some)
         .map_err(|error| MappingError::at(&zone.referenced, error.to_string()))
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Field::deserialize(deserializer)? {
+            Field::Column(field) => Ok(Self::Column(field)),
+            Field::Constant(Value::String(text)) if text == "now" => Ok(Self::Now),
+            Field::Constant(_) => Err(de::Error::custom("time is {column: …}, or now")),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Constant {

@@ -12,6 +12,8 @@ use super::cell::BadCell;
 use super::error::ImportError;
 use super::lines::Lines;
 use super::mapping::{Format, Mapping};
+use crate::json::Sent;
+use crate::text;
 
 /// One row.
 pub(super) struct Row {
@@ -145,11 +147,18 @@ impl<'m> Rows<'m> {
             Some(Value::String(text)) => text.trim().is_empty(),
             Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => false,
         };
-        match self.mapping.raw.key.iter().find(empty) {
+        if let Some(column) = self.mapping.raw.key.iter().find(empty) {
+            return Err(BadCell {
+                column: column.clone(),
+                reason: "the key is empty, so the row could not be told from others".into(),
+            });
+        }
+        let rounded = |column: &&String| cells.get(column).is_some_and(text::is_rounded);
+        match self.mapping.raw.key.iter().find(rounded) {
             None => Ok(cells),
             Some(column) => Err(BadCell {
                 column: column.clone(),
-                reason: "the key is empty, so the row could not be told from others".into(),
+                reason: "the key is a number that readers of JSON round; write it as a text".into(),
             }),
         }
     }
@@ -281,8 +290,12 @@ fn object(line: &[u8]) -> Result<Cells, BadCell> {
         reason: reason.into(),
     };
     let text = std::str::from_utf8(line).map_err(|_| bad(NOT_UTF8))?;
-    match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => Ok(Cells(fields.into_iter().collect())),
+    match Sent::one(text.as_bytes()) {
+        Ok(Sent { repeated: true, .. }) => Err(bad("a name stands twice in it")),
+        Ok(Sent {
+            value: Value::Object(fields),
+            ..
+        }) => Ok(Cells(fields.into_iter().collect())),
         Ok(_) => Err(bad("it is not a JSON object")),
         Err(_) => Err(bad("it is not JSON")),
     }
@@ -306,11 +319,19 @@ fn csv_reader(file: File, path: &Path, mapping: &Mapping) -> Result<Reader, Impo
         .map(|name| name.trim_start_matches('\u{feff}').to_owned())
         .collect();
     for column in mapping.columns() {
-        if !columns.iter().any(|known| known == column) {
-            return Err(ImportError::ColumnMissing {
-                column: column.to_owned(),
-                columns,
-            });
+        match columns.iter().filter(|known| *known == column).count() {
+            1 => {}
+            0 => {
+                return Err(ImportError::ColumnMissing {
+                    column: column.to_owned(),
+                    columns,
+                });
+            }
+            _ => {
+                return Err(ImportError::ColumnTwice {
+                    column: column.to_owned(),
+                });
+            }
         }
     }
     Ok(Reader::Csv {

@@ -10,14 +10,14 @@ use serde_saphyr::Spanned;
 use super::cell::BadCell;
 use super::constants;
 use super::error::{ImportError, MappingError};
-use super::mapping::{Do, EventMapping, Field, Mapping};
+use super::mapping::{Do, EventMapping, Field, Mapping, Time};
 use super::progress::{Progress, count};
 use super::rejects::{self, Reject};
 use super::rows::{Cells, Row, Rows};
 use crate::outcome::{Code, Outcome, Rejected, Warning};
 use crate::receive::{Intake, Submitted};
 use crate::source::Source;
-use crate::text::Object;
+use crate::text::{self, Object};
 
 /// Events of one batch, at most.
 const BATCH: usize = 1_000;
@@ -187,16 +187,18 @@ impl Import<'_> {
         if !applies(event, cells) {
             return Ok(None);
         }
-        let subject = cells
-            .get(&event.subject.column)
-            .and_then(crate::text::plain);
-        let subject = subject.ok_or_else(|| BadCell {
+        let subject = cells.get(&event.subject.column);
+        let named = subject.and_then(text::exact);
+        let named = named.ok_or_else(|| BadCell {
             column: event.subject.column.clone(),
-            reason: "it does not name a person".into(),
+            reason: match subject.is_some_and(text::is_rounded) {
+                true => "it is a number that readers of JSON round; write it as a text".into(),
+                false => "it does not name a person".into(),
+            },
         })?;
         let about = Identifier {
             namespace: event.subject.namespace.value.clone(),
-            value: subject.trim().to_owned(),
+            value: named.trim().to_owned(),
         };
         let time = self.time(event, cells)?;
         Ok(Some(match event.what.route() {
@@ -239,7 +241,7 @@ impl Import<'_> {
     }
 
     fn time(&self, event: &EventMapping, cells: &Cells) -> Result<Option<Value>, BadCell> {
-        let Some(field) = &event.time else {
+        let Some(field) = event.time.as_ref().and_then(Time::column) else {
             return Ok(None);
         };
         let instant = cells
@@ -247,8 +249,8 @@ impl Import<'_> {
             .and_then(|cell| field.instant(cell, self.calendar));
         match instant {
             Some(instant) => Ok(Some(Value::from(instant.to_string()))),
-            // Intake refuses a grant with such a time and takes a restriction (I6).
-            None if event.what == Do::Decision => {
+            // Intake refuses what widens with such a time and takes what restricts (I6).
+            None if matches!(event.what, Do::Decision | Do::Fact) => {
                 let told = cells.get(&field.column).cloned();
                 Ok(Some(
                     told.filter(|cell| !cell.is_null())
@@ -278,8 +280,9 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// As `put`, but a cell of a decision that cannot be used is passed on as it is: a restriction
-    /// must not be lost over it (I6), and a grant is refused by intake.
+    /// As `put`, but a cell of a decision or fact that cannot be used is passed on as it is: a
+    /// restriction must not be lost over it (I6), and intake refuses what widens. A state that its map
+    /// does not list is none: it must not be read as a grant for being spelt like one.
     fn put_as_told(
         &self,
         what: Do,
@@ -289,8 +292,10 @@ impl Import<'_> {
         cells: &Cells,
     ) -> Result<(), BadCell> {
         match (self.put(object, name, Some(field), cells), &field.value) {
-            (Err(_), Field::Column(field)) if what == Do::Decision => {
+            (Err(_), Field::Column(field)) if matches!(what, Do::Decision | Do::Fact) => {
                 let told = cells.get(&field.column).cloned().unwrap_or_default();
+                let is_unlisted = field.map.is_some() && matches!(name, "state" | "fact");
+                let told = if is_unlisted { json!([told]) } else { told };
                 object.insert(name.to_owned(), told);
                 Ok(())
             }
@@ -375,7 +380,7 @@ fn applies(event: &EventMapping, cells: &Cells) -> bool {
     let Some(when) = &event.when else {
         return true;
     };
-    let cell = cells.get(&when.column).and_then(crate::text::plain);
+    let cell = cells.get(&when.column).and_then(text::plain);
     let cell = cell.as_deref().map_or("", str::trim);
     let equals = when.equals.as_deref().is_none_or(|wanted| cell == wanted);
     equals && when.not.as_deref().is_none_or(|unwanted| cell != unwanted)

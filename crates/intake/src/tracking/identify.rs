@@ -51,11 +51,15 @@ impl Call<'_> {
         let calendar = self.cx.registry.settings().calendar;
         for (name, value) in given {
             if let Some(namespace) = namespace_of(self.cx, name) {
-                match text::plain(value) {
+                match text::exact(value) {
                     Some(value) => {
                         identifiers.insert(namespace.as_str().to_owned(), value);
                     }
-                    None => self.left_out(WarningCode::FieldIgnored, name, "it is no identifier"),
+                    None => self.left_out(
+                        WarningCode::FieldIgnored,
+                        name,
+                        "it is no identifier; send a string",
+                    ),
                 }
                 continue;
             }

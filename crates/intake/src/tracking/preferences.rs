@@ -1,6 +1,6 @@
 //! The consent preferences of a banner, as Segment's SDKs report them.
 
-use assent_event::ConsentDecision;
+use assent_event::{ConsentDecision, Identifier};
 use serde_json::{Value, json};
 
 use super::Call;
@@ -23,13 +23,9 @@ const OF_PROPERTIES: [&str; 7] = [
     "language",
 ];
 
-impl Call<'_> {
+impl<'c> Call<'c> {
     pub(super) fn preferences(&mut self) -> Result<Vec<Planned>, Rejected> {
-        let preferences = self
-            .context("consent")
-            .and_then(Value::as_object)
-            .and_then(|consent| text::object(consent, "categoryPreferences"));
-        let Some(preferences) = preferences else {
+        let Some(preferences) = self.category_preferences() else {
             return Err(Rejected::new(
                 Code::PreferencesMissing,
                 "/context/consent/categoryPreferences",
@@ -37,30 +33,23 @@ impl Call<'_> {
                 "send the categories of the banner with true or false",
             ));
         };
-        let mut planned = Vec::new();
+        let mut planned = self.withdrawals(&self.about());
         let mut refused = None;
-        for (category, purpose) in &self.cx.source.consent_categories {
-            // What is missing counts as false.
-            let granted = preferences.get(category) == Some(&Value::Bool(true));
-            if granted {
-                match self.preferred(purpose.as_str()) {
-                    Ok(grant) => planned.extend(grant),
-                    Err(rejected) => {
-                        self.warnings.push(Warning::new(
-                            WarningCode::GrantNotRecorded,
-                            rejected.pointer.clone(),
-                            format!("{}; {}", rejected.message, rejected.fix),
-                        ));
-                        refused.get_or_insert(rejected);
-                    }
+        let categories = &self.cx.source.consent_categories;
+        for (_, purpose) in categories
+            .iter()
+            .filter(|(name, _)| is_true(preferences, name))
+        {
+            match self.preferred(purpose.as_str()) {
+                Ok(grant) => planned.extend(grant),
+                Err(rejected) => {
+                    self.warnings.push(Warning::new(
+                        WarningCode::GrantNotRecorded,
+                        rejected.pointer.clone(),
+                        format!("{}; {}", rejected.message, rejected.fix),
+                    ));
+                    refused.get_or_insert(rejected);
                 }
-            } else {
-                let mut withdrawal =
-                    ConsentDecision::of("withdrawn", Some(purpose.as_str().to_owned()))
-                        .act("preference_centre");
-                withdrawal.clear.authenticated = false;
-                let suffix = format!("/{purpose}");
-                planned.push(Planned::further(self.about(), suffix, withdrawal));
             }
         }
         match (planned.is_empty(), refused) {
@@ -75,6 +64,30 @@ impl Call<'_> {
         }
     }
 
+    fn category_preferences(&self) -> Option<&'c Object> {
+        let consent = self.context("consent")?.as_object()?;
+        text::object(consent, "categoryPreferences")
+    }
+
+    /// What the preferences withdraw: each category of the source that they do not set to true. What
+    /// is missing counts as false; where there are no preferences at all nothing was said.
+    pub(super) fn withdrawals(&self, about: &Identifier) -> Vec<Planned> {
+        let Some(preferences) = self.category_preferences() else {
+            return Vec::new();
+        };
+        let categories = self.cx.source.consent_categories.iter();
+        categories
+            .filter(|(name, _)| !is_true(preferences, name))
+            .map(|(_, purpose)| {
+                let purpose = purpose.as_str();
+                let withdrawal = ConsentDecision::withdrawn(purpose)
+                    .act("preference_centre")
+                    .unauthenticated();
+                Planned::further(about.clone(), format!("/{purpose}"), withdrawal)
+            })
+            .collect()
+    }
+
     /// The grant of one category, checked like every other.
     fn preferred(&self, purpose: &str) -> Result<Vec<Planned>, Rejected> {
         let about = self.about();
@@ -85,8 +98,11 @@ impl Call<'_> {
         );
         body.insert("purpose".to_owned(), Value::from(purpose));
         body.insert("state".to_owned(), Value::from("granted"));
-        if let Some(at) = self.times.event {
+        if let Some(at) = self.times.of_permission() {
             body.insert("event_time".to_owned(), Value::from(at.to_string()));
+        }
+        if let Some(id) = text::field(self.object, "messageId") {
+            body.insert("message_id".to_owned(), id.clone());
         }
         let properties = text::object(self.object, "properties");
         for name in OF_PROPERTIES {
@@ -100,4 +116,8 @@ impl Call<'_> {
         }
         Ok(grant.planned)
     }
+}
+
+fn is_true(preferences: &Object, category: &str) -> bool {
+    preferences.get(category) == Some(&Value::Bool(true))
 }

@@ -1,11 +1,13 @@
 //! Decisions and facts, as `POST /v1/consents` takes them.
 
-use assent_consent::{Act, FactKind, Selector};
-use assent_event::{ConsentDecision, Kind, Payload, indication_digest, to_fact};
+use std::collections::{BTreeMap, BTreeSet};
+
+use assent_consent::{Act, FactKind, Selector, SubjectId};
+use assent_event::{ConsentDecision, EventId, Kind, Payload, indication_digest, to_fact};
 use assent_intake::{Code, Outcome, WarningCode};
 use serde_json::{Value, json};
 
-use crate::room::{BROWSER_KEY, Found, Room, SERVER_KEY, at, code, grant, with};
+use crate::room::{BROWSER_KEY, Found, Room, SERVER_KEY, at, code, grant, journalled, with};
 
 fn decision(found: &Found) -> &ConsentDecision {
     match &found.payload {
@@ -335,6 +337,7 @@ async fn browsers_may_withdraw_and_narrow_but_not_grant_or_state_facts() {
     );
     assert_eq!(room.decide(BROWSER_KEY, body).await, []);
     let narrowing = with(withdrawal(), "personalisation", json!(false));
+    let narrowing = with(narrowing, "purpose", json!("marketing"));
     assert_eq!(room.decide(BROWSER_KEY, narrowing).await, []);
     let found = room.of_kind(Kind::ConsentDecision).await;
     assert_eq!(found.len(), 2);
@@ -447,6 +450,13 @@ async fn a_restriction_is_never_refused_for_a_detail_and_widens_to_what_can_be_r
             "withdrawn",
             vec![LimitWidened],
         ),
+        // Neither the purpose nor one below it personalises: nothing would be left of it.
+        (
+            with(withdrawal(), "personalisation", json!(false)),
+            purpose,
+            "withdrawn",
+            vec![LimitWidened],
+        ),
         (
             with(withdrawal(), "notice", json!(7)),
             purpose,
@@ -544,7 +554,18 @@ async fn a_restriction_is_never_refused_for_a_detail_and_widens_to_what_can_be_r
             "{body}"
         );
         let mut found = room.of_kind(Kind::ConsentDecision).await;
-        assert_eq!(found.len(), before + 1);
+        // A channel that nobody knows may be any, and each is refused besides.
+        let unread = body.get("channel").is_some();
+        assert_eq!(found.len(), before + 1 + usize::from(unread), "{body}");
+        if unread {
+            let refusal = found.pop().unwrap();
+            let clear = &decision(&refusal).clear;
+            assert_eq!(clear.channel.as_deref(), Some("email"));
+            assert_eq!(
+                (clear.purpose.as_deref(), clear.state.as_str()),
+                (purpose, state)
+            );
+        }
         let found = found.pop().unwrap();
         let clear = &decision(&found).clear;
         assert_eq!(
@@ -613,25 +634,148 @@ async fn several_identifiers_are_one_decision_recorded_for_each() {
     );
     let body = with(body, "authenticated", json!(true));
     assert_eq!(room.decide(SERVER_KEY, body).await, []);
-    let mut found = room.of_kind(Kind::ConsentDecision).await;
-    found.sort_by_key(|found| found.envelope.message_id.clone());
-    let subjects: Vec<_> = found
-        .iter()
-        .map(|found| Some(found.envelope.subject))
-        .collect();
-    assert_eq!(
-        subjects,
-        [room.subject("customer", "42"), room.subject("phone", "138")]
+    let ids = by_subject(&room).await;
+    let subjects: Vec<_> = ids.keys().copied().collect();
+    let mut expected =
+        [("customer", "42"), ("phone", "138")].map(|(name, id)| room.subject(name, id).unwrap());
+    expected.sort_unstable();
+    assert_eq!(subjects, expected);
+}
+
+/// The ids of the decisions about each subject.
+async fn by_subject(room: &Room) -> BTreeMap<SubjectId, BTreeSet<EventId>> {
+    let mut ids: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for found in room.of_kind(Kind::ConsentDecision).await {
+        let of_subject = ids.entry(found.envelope.subject).or_default();
+        of_subject.insert(found.envelope.id);
+    }
+    ids
+}
+
+/// R2: the same message is the same grant of a person, whoever else is named in it.
+#[tokio::test]
+async fn one_more_identifier_makes_no_new_grant() {
+    let mut room = Room::new();
+    let granted = with(grant(), "authenticated", json!(true));
+    let one = with(granted.clone(), "subject", json!({"phone": "138"}));
+    // The customer's number sorts before the telephone's.
+    let two = with(
+        granted,
+        "subject",
+        json!({"customer": "42", "phone": "138"}),
     );
-    let ids: Vec<_> = found
-        .iter()
-        .map(|found| found.envelope.message_id.as_str())
-        .collect();
-    assert_eq!(
-        ids,
-        ["g1", "g1/2"],
-        "the fold must not take the second for a repetition"
-    );
+    for body in [one, two] {
+        room.decide(SERVER_KEY, body).await;
+        room.restart();
+    }
+    let ids = by_subject(&room).await;
+    assert_eq!(ids.len(), 2);
+    assert!(ids.values().all(|ids| ids.len() == 1), "{ids:?}");
+    assert_eq!(room.of_kind(Kind::ConsentDecision).await.len(), 3);
+    // What restricts of several is one message, too; a fact as a decision.
+    let linked = json!({
+        "subject": [{"customer": "42"}, {"phone": "138"}], "fact": "linked",
+        "other": {"phone": "139"}, "message_id": "l1",
+    });
+    room.decide(SERVER_KEY, linked).await;
+    let links = room.of_kind(Kind::IdentityLink).await;
+    assert_ne!(links[0].envelope.id, links[1].envelope.id);
+    assert!(links.iter().all(|found| found.envelope.message_id == "l1"));
+}
+
+/// A page names the few identifiers of its visitor; a service may name many.
+#[tokio::test]
+async fn a_browser_names_few_identifiers() {
+    let room = Room::new();
+    let people: Vec<_> = (0..8).map(|n| json!({"customer": n})).collect();
+    let body = with(withdrawal(), "subject", json!(people));
+    let told = room.decide(BROWSER_KEY, body.clone()).await;
+    assert!(told.contains(&WarningCode::IdentifierIgnored));
+    assert_eq!(room.of_kind(Kind::ConsentDecision).await.len(), 5);
+    room.decide(SERVER_KEY, body).await;
+    assert_eq!(room.of_kind(Kind::ConsentDecision).await.len(), 13);
+}
+
+/// A restriction limited to the personalisation is kept so where something below personalises.
+#[tokio::test]
+async fn a_channel_that_cannot_be_read_leaves_the_channels_to_the_personalisation() {
+    let room = Room::new();
+    let body = json!({
+        "subject": {"customer": "42"}, "purpose": "marketing", "state": "refused",
+        "personalisation": false, "channel": "pigeon",
+    });
+    room.decide(SERVER_KEY, body).await;
+    let found = room.of_kind(Kind::ConsentDecision).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(decision(&found[0]).clear.personalisation, Some(false));
+}
+
+/// I6: no detail costs a restriction anything, whether it is a decision or a fact.
+#[tokio::test]
+async fn a_fact_that_restricts_is_never_refused_for_a_detail() {
+    use WarningCode::{
+        EvidenceDropped, IdentifierIgnored, MessageIdReplaced, PurposeWidened, TimeIgnored,
+    };
+    let room = Room::new();
+    room.introduce(&["42"]);
+    let restricted = r#"{"subject":{"customer":"42"},"fact":"restricted""#;
+    let ended = r#"{"subject":{"customer":"42"},"fact":"contract_ended","contract":"k1""#;
+    let long = "x".repeat(40_000);
+    let cases = [
+        (restricted, r#""event_time":7"#.to_owned(), TimeIgnored),
+        (
+            restricted,
+            r#""message_id":[]"#.to_owned(),
+            MessageIdReplaced,
+        ),
+        (restricted, format!(r#""reason":"{long}""#), EvidenceDropped),
+        (
+            restricted,
+            r#""purpose":"a","purpose":"b""#.to_owned(),
+            PurposeWidened,
+        ),
+        (
+            restricted,
+            r#""identifiers":[5]"#.to_owned(),
+            IdentifierIgnored,
+        ),
+        (
+            restricted,
+            r#""event_time":"x","event_time":"y""#.to_owned(),
+            TimeIgnored,
+        ),
+        (ended, r#""ends_at":"soon""#.to_owned(), TimeIgnored),
+        (ended, r#""event_time":7"#.to_owned(), TimeIgnored),
+        (
+            ended,
+            r#""message_id":"a","message_id":"b""#.to_owned(),
+            MessageIdReplaced,
+        ),
+    ];
+    let count = cases.len();
+    for (head, detail, warning) in cases {
+        let body = format!("{head},{detail}}}");
+        let outcome = room.consents_text(SERVER_KEY, &body).await.remove(0);
+        let told: Vec<_> = journalled(outcome).iter().map(|told| told.code).collect();
+        assert_eq!(told, [warning], "{head}");
+    }
+    assert_eq!(room.of_kind(Kind::SubjectFact).await.len(), count);
+    // Of several facts a restriction counts, as of several states.
+    let twice = r#"{"subject":{"customer":"42"},"fact":"restriction_lifted","fact":"restricted"}"#;
+    journalled(room.consents_text(SERVER_KEY, twice).await.remove(0));
+    let found = room.of_kind(Kind::SubjectFact).await.pop().unwrap();
+    let Payload::SubjectFact(fact) = found.payload else {
+        panic!();
+    };
+    assert_eq!(fact.clear.fact, "restricted");
+    // What widens needs all of it.
+    for body in [
+        r#"{"subject":{"customer":"42"},"fact":"restriction_lifted","event_time":7}"#,
+        r#"{"subject":{"customer":"42"},"fact":"restriction_lifted","reason":"a","reason":"b"}"#,
+    ] {
+        let outcome = room.consents_text(SERVER_KEY, body).await.remove(0);
+        assert!(code(&outcome).is_some(), "{body}");
+    }
 }
 
 #[tokio::test]
@@ -684,6 +828,7 @@ async fn guardians_are_subjects_too() {
     let room = Room::new();
     let guardianship = json!({
         "subject": {"customer": "7"}, "fact": "guardianship_started", "guardian": {"customer": "42"},
+        "message_id": "s1",
     });
     room.decide(SERVER_KEY, guardianship).await;
     let body = with(
@@ -750,12 +895,20 @@ async fn facts_become_what_the_fold_reads() {
     ];
     for (body, name) in cases {
         let body = with(body, "subject", json!({"customer": "42"}));
+        let widens = !["contract_ended", "birth_date", "restricted", "linked"].contains(&name);
+        let body = if widens {
+            let why = room.refuse(SERVER_KEY, body.clone()).await;
+            assert_eq!(why.pointer, "/message_id", "{name}");
+            with(body, "event_time", json!("2026-02-01T00:00:00Z"))
+        } else {
+            body
+        };
         let before: Vec<_> = room.journal().await.iter().map(|f| f.envelope.id).collect();
         room.decide(SERVER_KEY, body).await;
         let found = room.journal().await;
         let found = found
             .iter()
-            .find(|f| !before.contains(&f.envelope.id))
+            .find(|f| !before.contains(&f.envelope.id) && f.envelope.kind != Kind::Rejection)
             .unwrap();
         let fact = to_fact(&found.envelope, &found.payload).unwrap().unwrap();
         assert_eq!(fact.kind.name(), name);

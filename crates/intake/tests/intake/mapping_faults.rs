@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use assent_event::{Kind, Payload};
 use assent_intake::import::{Files, ImportError, Mapping, Progress, run};
 
 use crate::room::Room;
@@ -22,6 +23,7 @@ events:
       act: signature
       actor: agent
       evidence: {column: how}
+    time: now
 ";
 
 const TRAITS: &str = "\
@@ -209,10 +211,7 @@ async fn warnings_and_reasons_are_counted_and_rejects_begin_anew() {
             "state: granted",
             "state: {column: state, map: {in: granted, out: refused}}",
         )
-        .replace(
-            "    fields:",
-            "    time: {column: at, format: \"%d.%m.%Y\"}\n    fields:",
-        );
+        .replace("time: now", "time: {column: at, format: \"%d.%m.%Y\"}");
     let files = files(
         &room,
         "id,how,state,at\n1,paper,gone,01.02.2026\n2,paper,gone,01.02.2026\n3,paper,in,2026\n4,paper,in,01.02.2026\n",
@@ -245,6 +244,128 @@ async fn warnings_and_reasons_are_counted_and_rejects_begin_anew() {
     std::fs::write(&files.input, "id,how,state,at\n4,paper,in,01.02.2026\n").unwrap();
     import(&room, &yaml, &files).await.unwrap();
     assert!(!files.rejects.exists());
+}
+
+/// What permits is not dated by the day on which somebody imports it, unless the mapping says so.
+#[tokio::test]
+async fn what_permits_has_a_time() {
+    let undated = DECISIONS.replace("    time: now\n", "");
+    let state = |to: &str| undated.replace("state: granted", to);
+    let fact = |to: &str| {
+        let decision = undated.replace("decision", "fact");
+        decision.replace("state: granted", to)
+    };
+    for yaml in [
+        undated.clone(),
+        state("state: \" Granted\""),
+        state("state: {column: city}"),
+        state("state: {column: city, map: {in: granted, out: refused}}"),
+        state("state: {column: city, map: {out: refused}, default: granted}"),
+        fact("fact: restriction_lifted"),
+        fact("fact: {column: city}"),
+    ] {
+        let fault = Mapping::parse(&yaml).unwrap_err();
+        assert_eq!(fault.line, 5, "{yaml}");
+        assert!(fault.message.contains("time: now"), "{fault}");
+        Mapping::parse(&format!("{yaml}    time: now\n")).unwrap();
+        Mapping::parse(&format!("{yaml}    time: {{column: at}}\n")).unwrap();
+    }
+    for yaml in [
+        state("state: refused"),
+        state("state: {column: city, map: {out: withdrawn}}"),
+        fact("fact: restricted"),
+        fact("fact: birth_date"),
+    ] {
+        Mapping::parse(&yaml).unwrap();
+    }
+    for wrong in ["then", "7", "[now]"] {
+        let fault = Mapping::parse(&format!("{undated}    time: {wrong}\n")).unwrap_err();
+        assert!(fault.message.contains("or now"), "{fault}");
+    }
+    // What the map does not list is no grant for being spelt like one.
+    let room = Room::new();
+    let restricting = state("state: {column: city, map: {out: withdrawn}}");
+    let files = files(&room, "id,how,city\n1,paper,granted\n");
+    let progress = import(&room, &restricting, &files).await.unwrap();
+    assert_eq!(progress.journalled, 1);
+    let found = room.of_kind(Kind::ConsentDecision).await.remove(0);
+    let Payload::ConsentDecision(decision) = found.payload else {
+        panic!();
+    };
+    assert_eq!(decision.clear.state, "unreadable");
+}
+
+/// A fact that restricts is taken whatever is wrong with its row, like a refusal.
+#[tokio::test]
+async fn a_row_that_restricts_is_not_lost_over_a_cell() {
+    let yaml = DECISIONS
+        .replace("decision", "fact")
+        .replace(
+            "state: granted",
+            "fact: {column: what, map: {stop: restricted}}",
+        )
+        .replace(
+            "purpose: email_marketing",
+            "purpose: {column: purpose, map: {mail: email_marketing}}",
+        )
+        .replace(
+            "      notice: terms@2\n      act: form_signed\n      actor: agent\n",
+            "",
+        )
+        .replace("evidence: {column: how}", "reason: {column: how}")
+        .replace("time: now", "time: {column: at, format: \"%d.%m.%Y\"}");
+    let room = Room::new();
+    let files = files(
+        &room,
+        "id,what,purpose,how,at\n1,stop,mail,x,sometime\n2,stop,post,x,01.02.2026\n3,go,mail,x,01.02.2026\n",
+    );
+    let progress = import(&room, &yaml, &files).await.unwrap();
+    assert_eq!(
+        (progress.journalled, progress.rejected),
+        (2, 1),
+        "{:?}",
+        progress.reasons
+    );
+    assert_eq!(room.of_kind(Kind::SubjectFact).await.len(), 2);
+}
+
+/// RFC 8259 leaves open what a repeated name means; a mapping that took the last would take the other
+/// half of `withdrawn` and `granted`.
+#[tokio::test]
+async fn a_name_that_stands_twice_is_no_column() {
+    let room = Room::new();
+    let csv = files(&room, "id,how,how\n1,paper,parchment\n");
+    let error = import(&room, DECISIONS, &csv).await.unwrap_err();
+    assert!(error.is_usage());
+    assert!(
+        error.to_string().contains("how") && error.to_string().contains("twice"),
+        "{error}"
+    );
+    assert!(room.journal().await.is_empty());
+    // A column that the mapping does not use may stand twice, as in many an export.
+    let unused = files(&room, "id,how,x,x\n1,paper,1,2\n");
+    assert_eq!(
+        import(&room, DECISIONS, &unused).await.unwrap().journalled,
+        1
+    );
+
+    let room = Room::new();
+    let yaml = DECISIONS
+        .replace("csv", "ndjson")
+        .replace("granted", "{column: state}");
+    let lines = concat!(
+        "{\"id\":1,\"how\":\"paper\",\"state\":\"withdrawn\",\"state\":\"granted\"}\n",
+        "{\"id\":1,\"how\":{\"a\":1,\"a\":2},\"state\":\"refused\"}\n",
+        "{\"id\":2,\"how\":\"paper\",\"state\":\"refused\"}\n",
+    );
+    let twice = files(&room, lines);
+    let progress = import(&room, &yaml, &twice).await.unwrap();
+    assert_eq!((progress.journalled, progress.rejected), (1, 2));
+    let reasons: Vec<_> = progress.reasons.keys().collect();
+    assert!(
+        reasons.iter().all(|reason| reason.contains("twice")),
+        "{reasons:?}"
+    );
 }
 
 #[tokio::test]

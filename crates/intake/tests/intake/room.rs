@@ -306,6 +306,13 @@ fn registry(web_declares: bool) -> RegistryState {
             &["sms"],
             &["transaction"]
         ),
+        purpose(
+            "recommendations",
+            Some("marketing"),
+            "consent",
+            &[],
+            &["behaviour"]
+        ),
         purpose("ad_sharing", None, "consent", &[], &["behaviour"]),
         purpose("delivery", None, "contract", &["email"], &["transaction"]),
     ]))
@@ -348,7 +355,7 @@ fn purpose(
         "categories": categories, "channels": channels, "recipients": recipients,
         "form": if id == "ad_sharing" { "separate" } else { "general" },
         "default_retention_days": 365, "reask_after_days": 180,
-        "marketing": basis == "consent",
+        "marketing": basis == "consent", "personalises": id == "recommendations",
     })
 }
 

@@ -49,17 +49,50 @@ async fn a_grant_sent_again_has_the_id_it_had_whatever_came_in_between() {
         first,
         "by its id whoever folds it knows it again"
     );
-    // Another message, person or source is another event; so is one without a message id.
+    // Another message, person or source is another event.
     let other = with(grant(), "message_id", json!("g2"));
     let somebody = with(grant(), "subject", json!({"customer": "43"}));
-    let none = with(grant(), "message_id", Value::Null);
     let mut ids = vec![first];
-    for body in [other, somebody, none.clone(), none] {
+    for body in [other, somebody] {
         ids.push(id_of(&room.consents(SERVER_KEY, body).await[0]));
     }
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), 5);
+    assert_eq!(ids.len(), 3);
+}
+
+/// A sender that hears nothing tries again; by then the person may have withdrawn.
+#[tokio::test]
+async fn a_grant_without_a_message_id_is_the_same_by_its_time_or_is_refused() {
+    let mut room = Room::new();
+    let bare = with(grant(), "message_id", Value::Null);
+    let why = room.refuse(SERVER_KEY, bare.clone()).await;
+    assert_eq!(
+        (why.code, why.pointer.as_str()),
+        (Code::FieldMissing, "/message_id")
+    );
+    assert!(why.fix.contains("event_time"), "{why:?}");
+    let at = |time: &str| with(bare.clone(), "event_time", json!(time));
+    let early = at("2026-02-01T00:00:00Z");
+    // The clock of its sender is ahead, so that the time of receipt counts instead.
+    let ahead = at("2026-03-01T08:00:01Z");
+    for body in [early.clone(), ahead] {
+        let first = id_of(&room.consents(SERVER_KEY, body.clone()).await[0]);
+        room.restart();
+        room.set_now("2026-03-01T09:00:00Z");
+        assert_eq!(
+            id_of(&room.consents(SERVER_KEY, body.clone()).await[0]),
+            first
+        );
+        let narrower = with(body.clone(), "channel", json!("email"));
+        assert_ne!(id_of(&room.consents(SERVER_KEY, narrower).await[0]), first);
+        let somebody = with(body, "subject", json!({"customer": "43"}));
+        assert_ne!(id_of(&room.consents(SERVER_KEY, somebody).await[0]), first);
+    }
+    let later = at("2026-02-01T00:00:01Z");
+    let ids = [early, later].map(async |body| id_of(&room.consents(SERVER_KEY, body).await[0]));
+    let [early, later] = ids;
+    assert_ne!(early.await, later.await);
 }
 
 #[tokio::test]
@@ -308,6 +341,7 @@ async fn a_link_is_recorded_again_after_it_was_ended() {
     assert_eq!(links().await, 1);
     let unlinked = json!({
         "subject": {"customer": "42"}, "fact": "unlinked", "other": {"anonymous": "a1"},
+        "message_id": "u1",
     });
     room.decide(SERVER_KEY, unlinked).await;
     room.call(SERVER_KEY, Route::Track, call("m3")).await;
@@ -339,7 +373,7 @@ async fn a_name_that_stands_twice_never_widens() {
         format!(
             r#"{head},"state":"granted","act":"signature","notice":{{"id":"terms","version":1,"version":2}}}}"#
         ),
-        r#"{"subject":{"customer":"42"},"fact":"restricted","fact":"restriction_lifted"}"#.into(),
+        r#"{"subject":{"customer":"42"},"fact":"unlinked","fact":"restriction_lifted"}"#.into(),
     ] {
         let outcomes = room.consents_text(SERVER_KEY, &twice).await;
         assert_eq!(code(&outcomes[0]), Some(Code::FieldRepeated), "{twice}");
@@ -351,7 +385,7 @@ async fn a_name_that_stands_twice_never_widens() {
     assert_eq!(code(&outcomes[0]), None);
     assert_eq!(code(&outcomes[1]), Some(Code::FieldRepeated));
     assert_eq!(states(&room).await.len(), 4);
-    let body = format!("{head},\"state\":\"granted\",{tail}");
+    let body = format!("{head},\"state\":\"granted\",\"message_id\":\"g1\",{tail}");
     journalled(room.consents_text(SERVER_KEY, &body).await.remove(0));
     let error = room
         .intake
@@ -452,6 +486,47 @@ async fn identifiers_are_the_same_with_white_space_and_what_cannot_be_seen() {
     let nobody = json!({"userId": "\u{200b} ", "event": "e"});
     let why = room.refused_call(SERVER_KEY, Route::Track, nobody).await;
     assert_eq!(why.code, Code::NoUserAnonId);
+}
+
+/// 2^64 and its neighbours are one floating-point number; two people must not be.
+#[tokio::test]
+async fn a_number_that_json_rounds_is_nobodys_identifier() {
+    let mut room = Room::new();
+    let rounded = ["18446744073709551616", "18446744073709551617", "1.5", "1e3"];
+    for number in rounded {
+        let call = format!(r#"{{"userId":{number},"event":"e"}}"#);
+        let caller = Caller::with_key(SERVER_KEY);
+        let taken = room.intake.events(&caller, Route::Track, call.into_bytes());
+        let Outcome::Rejected(why) = taken.await.unwrap().remove(0) else {
+            panic!("{number}");
+        };
+        assert_eq!(
+            (why.code, why.pointer.as_str()),
+            (Code::FieldInvalid, "/userId")
+        );
+        assert!(why.fix.contains("string"), "{why:?}");
+        let refusal = format!(r#"{{"subject":{{"customer":{number}}},"state":"refused"}}"#);
+        let outcome = room.consents_text(SERVER_KEY, &refusal).await.remove(0);
+        assert_eq!(code(&outcome), Some(Code::SubjectMissing), "{number}");
+        let traits = format!(r#"{{"userId":"7","traits":{{"mobile":{number}}}}}"#);
+        let taken = room
+            .intake
+            .events(&caller, Route::Identify, traits.into_bytes());
+        let warnings = journalled(taken.await.unwrap().remove(0));
+        assert_eq!(warnings[0].pointer, "/traits/mobile");
+    }
+    // The longest that are exact, and any number as a text.
+    room.restart();
+    for exact in [
+        "18446744073709551615",
+        "-9223372036854775808",
+        r#""18446744073709551616""#,
+    ] {
+        let refusal = format!(r#"{{"subject":{{"customer":{exact}}},"state":"refused"}}"#);
+        journalled(room.consents_text(SERVER_KEY, &refusal).await.remove(0));
+    }
+    assert!(room.subject("customer", "18446744073709551615").is_some());
+    assert!(room.subject("customer", "18446744073709551616").is_some());
 }
 
 #[tokio::test]

@@ -468,6 +468,7 @@ async fn preferences_withdraw_what_is_not_true_and_grant_only_with_all_it_takes(
         json!({
             "anonymousId": "a1", "event": "Segment Consent Preference Updated",
             "context": {"consent": {"categoryPreferences": preferences}}, "properties": properties,
+            "timestamp": NOW,
         })
     };
     let why = room
@@ -676,4 +677,149 @@ async fn a_stamp_of_a_batch_narrows_its_pages_and_subscriptions_too() {
     let denied: Vec<_> = found.iter().map(denied).collect();
     let ads = || vec!["ad_sharing".to_owned()];
     assert_eq!(denied, [ads(), ads(), ads(), vec![]]);
+}
+
+/// An SDK that re-uses `sentAt` on a late retry must not move a grant past a withdrawal, nor one that
+/// runs ahead move a withdrawal before a grant.
+#[tokio::test]
+async fn a_retry_with_the_first_sent_at_does_not_make_a_grant_later() {
+    let room = Room::new();
+    let hour = |h: &str| format!("2026-03-01T{h}:00:00Z");
+    // Received at 8: tried first at 3, so the clock seems five hours slow; then one hour ahead.
+    for (sent, granted, withdrawn) in [("03", "02", "07"), ("09", "01", "02")] {
+        let body = json!({
+            "userId": sent, "event": "Segment Consent Preference Updated", "messageId": sent,
+            "timestamp": hour("02"), "sentAt": hour(sent),
+            "context": {"consent": {"categoryPreferences": {"Email": true}}},
+            "properties": {"notice": "terms@2", "act": "checkbox_ticked"},
+        });
+        assert_eq!(room.call(SERVER_KEY, Route::Track, body).await, []);
+        let subject = room.subject("customer", sent).unwrap();
+        let found = room.of_kind(Kind::ConsentDecision).await;
+        let of_subject = found
+            .iter()
+            .filter(|found| found.envelope.subject == subject);
+        let mut times: Vec<_> = of_subject
+            .map(|found| match &found.payload {
+                Payload::ConsentDecision(decision) => {
+                    let times = found.envelope.times;
+                    assert_eq!(times.original, Some(at(&hour("02"))));
+                    (decision.clear.state.clone(), times.event_time)
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        times.sort();
+        let expected = [
+            ("granted".to_owned(), at(&hour(granted))),
+            ("withdrawn".to_owned(), at(&hour(withdrawn))),
+        ];
+        assert_eq!(times, expected, "sent at {sent}");
+    }
+}
+
+/// States and purposes of the decisions about a visitor, sorted.
+async fn decided(room: &Room, visitor: &str) -> Vec<(String, String)> {
+    let subject = room.subject("anonymous", visitor);
+    let found = room.of_kind(Kind::ConsentDecision).await;
+    let mut decided: Vec<_> = found
+        .iter()
+        .filter(|found| Some(found.envelope.subject) == subject)
+        .map(|found| match &found.payload {
+            Payload::ConsentDecision(decision) => {
+                assert_eq!(
+                    found.envelope.times.event_time,
+                    found.envelope.times.received_at
+                );
+                let purpose = decision.clear.purpose.clone().unwrap();
+                (decision.clear.state.clone(), purpose)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    decided.sort();
+    decided
+}
+
+fn pair(state: &str, purpose: &str) -> (String, String) {
+    (state.to_owned(), purpose.to_owned())
+}
+
+/// I6: a call that is refused for a detail is refused as a call, not as a withdrawal or a signal.
+#[tokio::test]
+async fn what_restricts_in_a_refused_call_is_recorded() {
+    let details: [(&str, Value, Code); 4] = [
+        ("timestamp", json!(1_772_000_000_000_u64), Code::TimeInvalid),
+        ("messageId", json!("x".repeat(100)), Code::MessageIdTooLong),
+        ("filler", json!("x".repeat(40_000)), Code::EventTooLarge),
+        ("userId", json!({"$oid": "1"}), Code::FieldInvalid),
+    ];
+    let room = Room::new();
+    let signal = Caller::with_key(BROWSER_KEY).global_privacy_control(true);
+    let refused = async |body: &Value| {
+        let bytes = body.to_string().into_bytes();
+        let taken = room.intake.events(&signal, Route::Track, bytes).await;
+        match taken.unwrap().remove(0) {
+            Outcome::Rejected(why) => why,
+            other @ (Outcome::Duplicate | Outcome::Journalled { .. }) => panic!("{other:?}"),
+        }
+    };
+    for (index, (field, value, code)) in details.into_iter().enumerate() {
+        let visitor = format!("a{index}");
+        let call = json!({"anonymousId": visitor, "event": "e"});
+        let why = refused(&with(call, field, value.clone())).await;
+        assert_eq!(why.code, code);
+        assert!(why.message.contains("what restricts in it was recorded"));
+        let expected = [pair("refused", "ad_sharing")];
+        assert_eq!(decided(&room, &visitor).await, expected, "{field}");
+
+        let visitor = format!("b{index}");
+        let preferences = json!({
+            "anonymousId": visitor, "event": "Segment Consent Preference Updated",
+            "context": {"consent": {"categoryPreferences": {"Advertising": true, "Email": false}}},
+        });
+        let why = refused(&with(preferences, field, value)).await;
+        assert_eq!(why.code, code);
+        let expected = [
+            pair("refused", "ad_sharing"),
+            pair("withdrawn", "email_marketing"),
+        ];
+        assert_eq!(decided(&room, &visitor).await, expected, "{field}");
+    }
+    // Whatever the call is refused for.
+    let nameless = json!({"anonymousId": "c", "event": ""});
+    assert_eq!(refused(&nameless).await.code, Code::FieldMissing);
+    assert_eq!(decided(&room, "c").await, [pair("refused", "ad_sharing")]);
+    assert_eq!(room.of_kind(Kind::Behaviour).await.len(), 0);
+    assert_eq!(room.of_kind(Kind::Rejection).await.len(), 9);
+    // Of nobody nothing can be kept, and nothing is said to be.
+    let nobody = json!({"anonymousId": [], "event": "e", "timestamp": 7});
+    assert!(!refused(&nobody).await.message.contains("recorded"));
+}
+
+#[tokio::test]
+async fn the_signal_counts_once_in_a_request() {
+    let room = Room::new();
+    let call = |visitor: &str| json!({"type": "track", "anonymousId": visitor, "event": "e"});
+    let items = [
+        call("a1"),
+        call("a1"),
+        json!({"type": "?", "anonymousId": "a1"}),
+        call("a2"),
+    ];
+    let body = json!({"batch": items}).to_string().into_bytes();
+    let signal = Caller::with_key(BROWSER_KEY).global_privacy_control(true);
+    let outcomes = room
+        .intake
+        .events(&signal, Route::Batch, body)
+        .await
+        .unwrap();
+    assert_eq!(code(&outcomes[2]), Some(Code::UnknownType));
+    for visitor in ["a1", "a2"] {
+        assert_eq!(
+            decided(&room, visitor).await,
+            [pair("refused", "ad_sharing")]
+        );
+    }
+    assert_eq!(room.of_kind(Kind::Behaviour).await.len(), 3);
 }

@@ -1,6 +1,6 @@
 //! What a plan refuses: to rewrite what people were shown, or on what ground their data is used.
 
-use assent_consent::{Notice, Purpose};
+use assent_consent::{Notice, Purpose, Timestamp};
 use serde::Deserialize;
 
 use crate::definition::DefinitionKind;
@@ -13,7 +13,11 @@ use crate::source::{SourceDefinition, SourceKind};
 pub(super) fn rewriting(current: &RegistryState, wanted: &Programme) -> Vec<Fault> {
     let mut faults = Vec::new();
     for purpose in wanted.purposes.values() {
-        faults.extend(other_basis(current, wanted, purpose));
+        if let Some(before) = before(current, purpose) {
+            faults.extend(other_basis(wanted, purpose, &before));
+            faults.extend(other_parent(wanted, purpose, &before));
+            faults.extend(longer_validity(wanted, purpose, &before));
+        }
     }
     for notice in wanted.notices.values() {
         match current.consent().notice(&notice.reference()) {
@@ -32,15 +36,27 @@ pub(super) fn rewriting(current: &RegistryState, wanted: &Programme) -> Vec<Faul
     faults
 }
 
+/// What a purpose was last, before it was retired perhaps, and since when it has been defined at all.
+struct Before {
+    purpose: Purpose,
+    since: Timestamp,
+}
+
+fn before(current: &RegistryState, purpose: &Purpose) -> Option<Before> {
+    let history = current.history(DefinitionKind::Purpose, purpose.id.as_str());
+    let mut defined = history
+        .iter()
+        .filter(|recorded| !recorded.definition.is_retirement());
+    let since = defined.clone().next()?.at;
+    let last = defined.next_back()?;
+    let purpose = Purpose::deserialize(&last.definition.body).ok()?;
+    Some(Before { purpose, since })
+}
+
 /// A purpose keeps its basis for ever, even after it was retired: otherwise withdrawing consent could
 /// be answered by finding another ground (law.md §4, other basis).
-fn other_basis(current: &RegistryState, wanted: &Programme, purpose: &Purpose) -> Option<Fault> {
-    let name = purpose.id.as_str();
-    let before = current
-        .history(DefinitionKind::Purpose, name)
-        .iter()
-        .find(|recorded| !recorded.definition.is_retirement())?;
-    let basis = Purpose::deserialize(&before.definition.body).ok()?.basis;
+fn other_basis(wanted: &Programme, purpose: &Purpose, before: &Before) -> Option<Fault> {
+    let (name, basis) = (purpose.id.as_str(), before.purpose.basis);
     (basis != purpose.basis).then(|| {
         wanted.origins.fault(
             DefinitionKind::Purpose,
@@ -48,9 +64,61 @@ fn other_basis(current: &RegistryState, wanted: &Programme, purpose: &Purpose) -
             &["basis"],
             format!(
                 "{name} rests on {basis} since {}; a purpose keeps its basis (art. 13, 14)",
-                before.at
+                before.since
             ),
             format!("write `basis: {basis}`, or define another purpose with a notice of its own"),
+        )
+    })
+}
+
+/// A purpose keeps its parent, or its having none: under another, grants of that one would reach it
+/// that were never meant for it, and withdrawals of the old one would reach it no more (R8, R16).
+fn other_parent(wanted: &Programme, purpose: &Purpose, before: &Before) -> Option<Fault> {
+    let parent = before.purpose.parent.as_ref();
+    (parent != purpose.parent.as_ref()).then(|| {
+        let name = purpose.id.as_str();
+        let (was, fix) = match parent {
+            Some(parent) => (
+                format!("part of {parent}"),
+                format!("write `parent: {parent}`"),
+            ),
+            None => ("part of no other".to_owned(), "remove `parent`".to_owned()),
+        };
+        wanted.origins.fault(
+            DefinitionKind::Purpose,
+            name,
+            &["parent"],
+            format!(
+                "{name} is {was} since {}; a purpose keeps its place, since grants and withdrawals \
+                 reach what it had when they were made (art. 14, 15)",
+                before.since
+            ),
+            format!("{fix}, or define another purpose with a notice of its own"),
+        )
+    })
+}
+
+/// The time for which a grant counts may be shortened: lengthened, it would revive what had ended, and
+/// prolong what people gave for the time they were told (R15).
+fn longer_validity(wanted: &Programme, purpose: &Purpose, before: &Before) -> Option<Fault> {
+    let days = before.purpose.grant_validity_days?;
+    let is_longer = purpose
+        .grant_validity_days
+        .is_none_or(|wanted| wanted > days);
+    is_longer.then(|| {
+        let name = purpose.id.as_str();
+        wanted.origins.fault(
+            DefinitionKind::Purpose,
+            name,
+            &["grant_validity_days"],
+            format!(
+                "a grant for {name} counts for {days} days; longer, it would count for more than was \
+                 agreed to, and ended ones would count again (art. 14)"
+            ),
+            format!(
+                "write `grant_validity_days: {days}` or less, or define another purpose with a notice \
+                 of its own"
+            ),
         )
     })
 }

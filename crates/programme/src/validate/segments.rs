@@ -1,4 +1,5 @@
-//! Segments: a purpose, channel and recipient that exist. Their SQL is checked by the caller.
+//! Segments: a purpose, channel and recipient that exist, the latter two named where there is a choice.
+//! Their SQL is checked by the caller.
 
 use assent_consent::PurposeId;
 
@@ -39,16 +40,26 @@ fn one(check: &mut Check<'_>, segment: &SegmentDefinition) {
             format!("name one of {known}"),
         );
     };
-    if let Some(channel) = &segment.channel
-        && !purpose.channels.contains(channel)
-    {
-        let message = format!("the purpose {id} has no channel {channel}");
-        let fix = if purpose.channels.is_empty() {
-            "remove the CHANNEL clause; the purpose reaches nobody".to_owned()
-        } else {
-            format!("name one of {}", listed(&purpose.channels))
-        };
-        add("channel", message, fix);
+    match &segment.channel {
+        Some(channel) if !purpose.channels.contains(channel) => {
+            let message = format!("the purpose {id} has no channel {channel}");
+            let fix = if purpose.channels.is_empty() {
+                "remove the CHANNEL clause; the purpose reaches nobody".to_owned()
+            } else {
+                format!("name one of {}", listed(&purpose.channels))
+            };
+            add("channel", message, fix);
+        }
+        // Whoever refused one of them would be reached by it all the same (R10).
+        None if purpose.channels.len() > 1 => add(
+            "channel",
+            format!("the purpose {id} has several channels and the segment names none"),
+            format!(
+                "add CHANNEL with one of {}: people refuse channels one by one",
+                listed(&purpose.channels)
+            ),
+        ),
+        Some(_) | None => {}
     }
     match &segment.recipient {
         Some(recipient) if !purpose.recipients.contains(recipient) => {

@@ -1,6 +1,6 @@
 //! Faults of segments, traits, sources and settings.
 
-use crate::folder::{Folder, NOTICE, SEGMENT, SETTINGS, SHARING, SOURCES, TRAITS, told};
+use crate::folder::{Folder, NOTICE, SEGMENT, SERVICE, SETTINGS, SHARING, SOURCES, TRAITS, told};
 use crate::{Case, check};
 
 #[test]
@@ -88,6 +88,31 @@ fn several_recipients_need_a_choice() {
         "sharing\n",
         "sharing RECIPIENT label\n",
     );
+    folder.programme();
+}
+
+#[test]
+fn several_channels_need_a_choice() {
+    let folder = Folder::new();
+    folder.replace(SERVICE, "[sms]", "[email, sms]");
+    folder.replace(NOTICE, "[sms]", "[email, sms]");
+    folder.write(
+        "segments/served.sql",
+        "CREATE SEGMENT served\n  FOR PURPOSE service\n  AS SELECT 1",
+    );
+    assert_eq!(
+        told(&folder.load().unwrap_err()),
+        [
+            "segments/served.sql:2:15: the purpose service has several channels and the segment names none | \
+         fix: add CHANNEL with one of email, sms: people refuse channels one by one"
+        ]
+    );
+    folder.replace("segments/served.sql", "service\n", "service CHANNEL sms\n");
+    folder.programme();
+    // Of one channel, or none, there is nothing to choose.
+    folder.replace(SERVICE, "[email, sms]", "[sms]");
+    folder.replace(NOTICE, "[email, sms]", "[sms]");
+    folder.replace("segments/served.sql", " CHANNEL sms", "");
     folder.programme();
 }
 

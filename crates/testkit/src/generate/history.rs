@@ -518,6 +518,9 @@ impl Teller {
         if self.seeded.chance(25) {
             ender.channel = Some(channel(self.seeded.word(&CHANNELS)));
         }
+        if state == DecisionState::Unreadable {
+            ender.channel_unread = self.seeded.chance(30);
+        }
         if self.seeded.chance(12) {
             ender.recipient = Some(recipient(self.seeded.word(&RECIPIENTS)));
         }

@@ -272,7 +272,22 @@ fn vary(
         if !seeded.chance(45) {
             continue;
         }
-        match seeded.below(6) {
+        match seeded.below(8) {
+            // As often as everything else together, where there are recipients.
+            6 | 7 => {
+                for (_, told) in statements
+                    .get_mut(&purpose.id)
+                    .into_iter()
+                    .flat_map(|statement| &mut statement.recipients)
+                {
+                    match seeded.below(4) {
+                        0 => told.purpose.push_str(" and more"),
+                        1 => told.method.push_str(" and more"),
+                        2 => told.contact.push_str(" and more"),
+                        _ => {}
+                    }
+                }
+            }
             0 => {
                 statements.remove(&purpose.id);
             }

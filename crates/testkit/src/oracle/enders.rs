@@ -105,7 +105,9 @@ pub(crate) fn r10_refusals<'a>(case: &Case<'a>, purpose: &Purpose) -> Vec<&'a Fa
         if readable && decision.personalisation == Some(false) {
             continue;
         }
-        if decision.channel.as_ref() == Some(&channel) {
+        // R16: an unread channel may be any.
+        let any = !readable && decision.channel_unread;
+        if any || decision.channel.as_ref() == Some(&channel) {
             refusals.push(fact);
         }
     }

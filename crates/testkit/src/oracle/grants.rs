@@ -337,7 +337,8 @@ fn later_material<'a>(case: &Case<'a>, notice: &Notice) -> Vec<&'a Notice> {
         .collect()
 }
 
-/// R14, C15: another method, the purpose dropped, or personalised where it was not.
+/// R14, C15: another method, the purpose dropped, personalised where it was not, or the recipient
+/// dropped or with another purpose or method.
 fn r14_ended_by_notice(case: &Case<'_>, purpose: &Purpose, notice: &Notice) -> bool {
     let old = &notice.purposes[&purpose.id];
     later_material(case, notice)
@@ -347,8 +348,30 @@ fn r14_ended_by_notice(case: &Case<'_>, purpose: &Purpose, notice: &Notice) -> b
             Some(new) => {
                 new.method != old.method
                     || (purpose.personalises && new.personalises && !old.personalises)
+                    || r14_recipient_changed(case, purpose, old, new)
             }
         })
+}
+
+fn r14_recipient_changed(
+    case: &Case<'_>,
+    purpose: &Purpose,
+    old: &NoticedPurpose,
+    new: &NoticedPurpose,
+) -> bool {
+    let Some(recipient) = recipient_of_use(case, purpose) else {
+        return false;
+    };
+    match (
+        old.recipients.get(&recipient),
+        new.recipients.get(&recipient),
+    ) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(before), Some(after)) => {
+            before.purpose != after.purpose || before.method != after.method
+        }
+    }
 }
 
 /// R15, C18: [start, end), in days of the calendar; the shortest validity from the use's purpose

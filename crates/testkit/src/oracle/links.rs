@@ -6,9 +6,13 @@ use assent_consent::{Fact, FactKind, SubjectId};
 
 use super::{Case, r2_had_been_received, r2_received_after, r2_time};
 
-/// R3: happened strictly later and received after.
+/// R3: happened strictly later and received after; what restricts happened at most a day before its
+/// receipt.
 pub(crate) fn r3_beats(widening: &Fact, restricting: &Fact) -> bool {
-    r2_time(widening) > r2_time(restricting) && r2_received_after(widening, restricting)
+    let a_day_before = restricting.received_at.micros() - 24 * 3_600_000_000;
+    r2_time(widening) > r2_time(restricting)
+        && r2_time(widening).micros() > a_day_before
+        && r2_received_after(widening, restricting)
 }
 
 /// R3, C2: whether a grant supersedes an ender, of its own subject or of another of the person.
