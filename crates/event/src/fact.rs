@@ -20,7 +20,7 @@ use crate::{
 /// The fact in an event, or none when its kind is not one that `evaluate` folds.
 ///
 /// A decision that names something unreadable becomes an unreadable decision about as much as could
-/// be read of its purpose; a subject fact that cannot be understood becomes a restriction, or an
+/// be read of its purpose, which still names the channel and the personalisation it may refuse; a subject fact that cannot be understood becomes a restriction, or an
 /// unreadable decision when it could only have widened.
 ///
 /// # Errors
@@ -146,11 +146,25 @@ fn read_decision(decision: &ConsentDecision) -> Decision {
         Some(text) => PurposeId::parse(text).ok().map(Selector::One),
     };
     match purpose {
-        None => Decision::unreadable(),
-        Some(purpose) => read_whole(decision, purpose.clone()).unwrap_or_else(|Unread| Decision {
-            purpose,
-            ..Decision::unreadable()
-        }),
+        None => unread(decision, Selector::All),
+        Some(purpose) => {
+            read_whole(decision, purpose.clone()).unwrap_or_else(|Unread| unread(decision, purpose))
+        }
+    }
+}
+
+/// What must be taken of a decision of which a part cannot be read: everything of its purpose, and
+/// the channel and the personalisation it may have refused on any basis.
+fn unread(decision: &ConsentDecision, purpose: Selector) -> Decision {
+    let clear = &decision.clear;
+    Decision {
+        purpose,
+        channel: clear
+            .channel
+            .as_deref()
+            .and_then(|text| Channel::parse(text).ok()),
+        personalisation: clear.personalisation,
+        ..Decision::unreadable()
     }
 }
 

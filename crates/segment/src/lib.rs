@@ -27,6 +27,8 @@ pub mod gate;
 mod segments;
 mod session;
 pub mod sql;
+#[cfg(test)]
+mod tests;
 mod use_log;
 mod workers;
 

@@ -132,8 +132,8 @@ fn two_indications_differ_by_source_and_by_where_they_are_split() {
     }
 }
 
-/// I5: a decision of which any part cannot be read restricts all of its purpose; nothing of it
-/// widens.
+/// I5: a decision of which any part cannot be read restricts all of its purpose, and whatever basis
+/// it rests on, the channel and the personalisation it names (R10, R11); nothing of it widens.
 #[test]
 fn an_unreadable_part_makes_the_decision_unreadable() {
     let breakages: [fn(&mut ConsentDecision); 12] = [
@@ -159,19 +159,23 @@ fn an_unreadable_part_makes_the_decision_unreadable() {
                 .categories(["contact"]);
             assert!(!is_unreadable(&read(decision.clone())));
             breakage(&mut decision);
-            let wanted = Decision {
+            let readable = decision.clear.channel.as_deref() == Some("email");
+            let mut wanted = Decision {
                 purpose: Selector::One(purpose("p")),
+                channel: readable.then(|| Channel::parse("email").unwrap()),
+                personalisation: Some(false),
                 ..Decision::unreadable()
             };
             assert_eq!(
                 read(decision.clone()),
-                FactKind::Decision(wanted),
+                FactKind::Decision(wanted.clone()),
                 "{state} {index}"
             );
             decision.clear.purpose = Some("No Purpose".to_owned());
+            wanted.purpose = Selector::All;
             assert_eq!(
                 read(decision),
-                FactKind::Decision(Decision::unreadable()),
+                FactKind::Decision(wanted),
                 "{state} {index}"
             );
         }
