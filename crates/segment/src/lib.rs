@@ -28,6 +28,8 @@ pub mod metrics;
 mod segments;
 mod session;
 pub mod sql;
+#[cfg(test)]
+mod tests;
 mod use_log;
 mod workers;
 

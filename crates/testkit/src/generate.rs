@@ -6,5 +6,5 @@
 mod history;
 mod registry;
 
-pub use history::{Question, Story, story, story_in};
+pub use history::{Question, Story, a_use, story, story_in, story_of};
 pub use registry::{CATEGORIES, CHANNELS, NOTICES, PURPOSES, RECIPIENTS, day_zero, registry};

@@ -76,6 +76,16 @@ pub fn evaluate_naively(
     }
 }
 
+/// The subjects who are one person with this one at an instant, itself among them (R2, R12).
+#[must_use]
+pub fn person_naively(history: &[Fact], subject: SubjectId, at: Timestamp) -> BTreeSet<SubjectId> {
+    let known: Vec<&Fact> = history
+        .iter()
+        .filter(|fact| r2_is_known(fact, at))
+        .collect();
+    r12_component(&known, subject)
+}
+
 type Answer = Result<BTreeSet<Category>, Reason>;
 
 /// R2: a fact does not exist before it was received.

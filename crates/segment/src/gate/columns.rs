@@ -244,7 +244,10 @@ fn members(catalog: &TraitCatalog) -> Shape {
             description,
         )
     };
-    columns.extend(seen("first_seen", "When the first event happened."));
+    columns.extend(seen(
+        "first_seen",
+        "When the first event happened; null when that is longer ago than the purpose may keep it.",
+    ));
     columns.extend(seen("last_seen", "When the last event happened."));
     Shape {
         table: Table::Members,

@@ -10,16 +10,16 @@ use arrow::array::{
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use assent_consent::SubjectId;
+use assent_consent::{SubjectId, Timestamp};
 use assent_projection::{Groups, Table, accounts, contacts, subscriptions};
 
 use super::files::damaged;
-use super::input::Input;
+use super::input::{FIRST_SEEN, Input};
 use super::mask::Mask;
 use super::place::Gate;
 use super::private::Private;
 use super::read::{Lawful, read};
-use super::retention::within;
+use super::retention::{since, within};
 use super::work::{Piece, Work};
 use crate::error::{Error, Result};
 
@@ -137,13 +137,38 @@ fn merged(
         Table::Events => return Err(Error::internal("events", "events are not merged")),
     }
     .map_err(|error| unfinished(&error))?;
-    let batch = if input.table == Table::Contacts {
-        filter_record_batch(&batch, &belonging(&batch)?)
-            .map_err(|_| damaged("its rows do not merge"))?
-    } else {
-        batch
+    let shown = match input.table {
+        Table::Contacts => belonging(&batch)?,
+        Table::Subscriptions => told(&batch),
+        Table::Members => return output(&seen_from(&batch, input.seen_from)?, schema),
+        Table::Accounts | Table::Events => return output(&batch, schema),
     };
+    let batch =
+        filter_record_batch(&batch, &shown).map_err(|_| damaged("its rows do not merge"))?;
     output(&batch, schema)
+}
+
+/// Members whose first instant is kept; one that is too old becomes null.
+fn seen_from(members: &RecordBatch, start: Option<Timestamp>) -> Result<RecordBatch> {
+    let (Some(start), Ok(place)) = (start, members.schema().index_of(FIRST_SEEN)) else {
+        return Ok(members.clone());
+    };
+    let mut columns = members.columns().to_vec();
+    columns[place] = since(&columns[place], start)?
+        .apply(&columns[place])
+        .map_err(|_| damaged("a column cannot be masked"))?;
+    RecordBatch::try_new(members.schema(), columns)
+        .map_err(|_| damaged("its columns do not fit together"))
+}
+
+/// Subscriptions of which something is left: an id of which all that was told is too old, or was told after the
+/// evaluation time, is as old or as new itself.
+fn told(subscriptions: &RecordBatch) -> BooleanArray {
+    let rows = 0..subscriptions.num_rows();
+    // The first two columns, member and id, are the key.
+    let values = subscriptions.columns().get(2..).unwrap_or_default();
+    rows.map(|row| Some(values.iter().any(|column| column.is_valid(row))))
+        .collect()
 }
 
 /// Contacts that are known to belong to their account: not those who left, nor those of whom it is not told (I5).

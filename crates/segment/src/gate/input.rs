@@ -15,6 +15,9 @@ use super::place::Gate;
 use super::standing::Cover;
 use crate::error::Result;
 
+/// When something of any kind happened first.
+pub(crate) const FIRST_SEEN: &str = "first_seen";
+
 /// One column on disk.
 #[derive(Debug, Clone)]
 pub(crate) struct InputColumn {
@@ -62,6 +65,9 @@ pub(crate) struct Input {
     pub(crate) rows_within: Option<(Timestamp, Timestamp)>,
     /// Finishes members.
     pub(crate) finisher: Option<Finisher>,
+    /// Of members, the earliest instant that `first_seen` may show. It is cut after merging: a first instant that is too
+    /// old hides what came next, in whichever file that stands.
+    pub(crate) seen_from: Option<Timestamp>,
 }
 
 impl Input {
@@ -192,6 +198,7 @@ impl Maker<'_> {
                 self.gate.standing.evaluated_at(),
             )),
             finisher: None,
+            seen_from: None,
         })
     }
 
@@ -233,6 +240,7 @@ impl Maker<'_> {
             columns,
             rows_within: None,
             finisher: None,
+            seen_from: None,
         }
     }
 
@@ -242,7 +250,7 @@ impl Maker<'_> {
             .iter()
             .map(String::as_str)
             .filter(|name| {
-                matches!(*name, "first_seen" | "last_seen")
+                matches!(*name, FIRST_SEEN | "last_seen")
                     || catalog.identified(name).is_some()
                     || catalog.derived(name).is_some()
             })
@@ -270,6 +278,7 @@ impl Maker<'_> {
             .collect();
         let schema = self.schema(Table::Members);
         let mut columns = Vec::new();
+        let mut seen_from = None;
         for name in &inputs {
             let field = schema
                 .field_with_name(name)
@@ -281,9 +290,11 @@ impl Maker<'_> {
                 Some(Reads::Category(category)) if name.ends_with("__days") => {
                     Cut::Days(self.gate.retention.first_day(category))
                 }
-                Some(Reads::Category(_)) if matches!(name.as_str(), "first_seen" | "last_seen") => {
-                    self.before(column, name)
+                Some(Reads::Category(category)) if name == FIRST_SEEN => {
+                    seen_from = Some(self.gate.retention.start(category));
+                    Cut::Nothing
                 }
+                Some(Reads::Category(_)) if name == "last_seen" => self.before(column, name),
                 Some(Reads::Category(_)) if inputs.contains(&at) => self.before(column, &at),
                 Some(_) | None => Cut::Nothing,
             };
@@ -303,6 +314,7 @@ impl Maker<'_> {
             columns,
             rows_within: None,
             finisher: Some(finisher),
+            seen_from,
         })
     }
 

@@ -54,18 +54,49 @@ pub fn story_in(registry: Registry, seed: u64) -> Story {
     told(Seeded::new(seed), registry)
 }
 
+/// A story of a seed in which every subject may have done what any of these uses needs, so that a
+/// crowd of them holds people who are lawful for one, for several and for none. The registry should
+/// be of [`registry`], and there must be a use.
+#[must_use]
+pub fn story_of(registry: Registry, uses: &[Use], seed: u64) -> Story {
+    let mut teller = Teller::new(Seeded::new(seed), registry);
+    for who in 0..teller.subjects.len() {
+        for use_ in uses {
+            teller.focus = use_.clone();
+            if teller.seeded.chance(65) {
+                teller.what_is_needed(who);
+            }
+        }
+    }
+    teller.turns(&[0, 0, 1, 1, 2, 2, 3, 4], |teller| {
+        teller.focus = teller.seeded.pick(uses).clone();
+    });
+    teller.finish()
+}
+
+/// A use of a purpose that the purpose could allow; of no channel and no recipient when there is no
+/// such purpose.
+#[must_use]
+pub fn a_use(registry: &Registry, purpose: PurposeId, seeded: &mut Seeded) -> Use {
+    let mut use_ = Use::of(purpose);
+    let Some(purpose) = registry.purpose(&use_.purpose) else {
+        return use_;
+    };
+    let channels: Vec<&Channel> = purpose.channels.iter().collect();
+    let recipients: Vec<&RecipientId> = purpose.recipients.iter().collect();
+    if !channels.is_empty() && seeded.chance(65) {
+        use_.channel = Some((*seeded.pick(&channels)).clone());
+    }
+    if !recipients.is_empty() && seeded.chance(80) {
+        use_.recipient = Some((*seeded.pick(&recipients)).clone());
+    }
+    use_
+}
+
 fn told(seeded: Seeded, registry: Registry) -> Story {
     let mut teller = Teller::new(seeded, registry);
     teller.tell();
-    let questions = (0..6).map(|_| teller.question()).collect();
-    let mut history = written(teller.history, &mut teller.seeded);
-    teller.seeded.shuffle(&mut history);
-    Story {
-        registry: teller.registry,
-        history,
-        subjects: teller.subjects,
-        questions,
-    }
+    teller.finish()
 }
 
 /// The facts with their places in the logs of their subjects: mostly as their receipts have it, in
@@ -114,27 +145,33 @@ impl Teller {
         if self.seeded.chance(88) {
             self.what_is_needed(0);
         }
-        let turns = *self.seeded.pick(&[0, 0, 1, 1, 2, 3, 4, 6, 9]);
+        self.turns(&[0, 0, 1, 1, 2, 3, 4, 6, 9], |_| {});
+    }
+
+    /// As many more things as one of `counts` says, each after `before`.
+    fn turns(&mut self, counts: &[u32], mut before: impl FnMut(&mut Self)) {
+        let turns = *self.seeded.pick(counts);
         for _ in 0..turns {
+            before(self);
             self.something();
+        }
+    }
+
+    fn finish(mut self) -> Story {
+        let questions = (0..6).map(|_| self.question()).collect();
+        let mut history = written(self.history, &mut self.seeded);
+        self.seeded.shuffle(&mut history);
+        Story {
+            registry: self.registry,
+            history,
+            subjects: self.subjects,
+            questions,
         }
     }
 
     /// A use of the purpose that it could allow.
     fn a_use(&mut self, purpose: PurposeId) -> Use {
-        let mut use_ = Use::of(purpose);
-        let Some(purpose) = self.registry.purpose(&use_.purpose) else {
-            return use_;
-        };
-        let channels: Vec<&Channel> = purpose.channels.iter().collect();
-        let recipients: Vec<&RecipientId> = purpose.recipients.iter().collect();
-        if !channels.is_empty() && self.seeded.chance(65) {
-            use_.channel = Some((*self.seeded.pick(&channels)).clone());
-        }
-        if !recipients.is_empty() && self.seeded.chance(80) {
-            use_.recipient = Some((*self.seeded.pick(&recipients)).clone());
-        }
-        use_
+        a_use(&self.registry, purpose, &mut self.seeded)
     }
 
     fn question(&mut self) -> Question {

@@ -15,13 +15,15 @@ pub const PURPOSES: [&str; 7] = [
     "p_root", "p_mail", "p_ads", "p_share", "p_care", "p_serve", "p_find",
 ];
 /// The categories of data in generated registries.
-pub const CATEGORIES: [&str; 6] = [
+pub const CATEGORIES: [&str; 8] = [
     "contact",
     "transaction",
     "behaviour",
     "profile",
     "health",
     "location",
+    "account",
+    "subscription",
 ];
 /// The channels in generated registries.
 pub const CHANNELS: [&str; 3] = ["email", "sms", "wechat"];

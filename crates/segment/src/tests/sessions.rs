@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::{Asked, Error, ErrorKind, LawfulSession, Limits, QueryResult};
 use arrow::array::AsArray;
 use assent_event::{ConsentDecision, Envelope, Payload, UseRecordClear, topics};
 use assent_journal::{Journal, ReadLimit, Topic};
 use assent_programme::{RegistryState, apply, principal_revoked};
-use assent_segment::{Asked, Error, ErrorKind, LawfulSession, Limits, QueryResult};
 
-use crate::oracle::{self, Keep, answer, category, everybody, lawful, lawful_at, plain};
-use crate::world::{Person, World, days_ago, engine, fresh, now, world};
+use super::oracle::{self, answer, category, filtered, lawful, lawful_at, over, ungated, view};
+use super::world::{Person, World, days_ago, fresh, now, world};
 
 fn open(world: &World, principal: &str, purpose: Option<&str>) -> Result<LawfulSession, Error> {
     let asked = Asked {
@@ -46,11 +46,12 @@ fn texts(result: &QueryResult, column: &str) -> BTreeSet<String> {
 pub fn uses(world: &World) -> Vec<(UseRecordClear, Vec<u8>)> {
     let topic = Topic::new(topics::USE);
     let mut found = Vec::new();
-    for partition in 0..world.journal.partitions(&topic).expect("partitions") {
+    for partition in 0..world.house.journal.partitions(&topic).expect("partitions") {
         let batch = world
             .runtime
             .block_on(
                 world
+                    .house
                     .journal
                     .read(&topic, partition, 0, ReadLimit::default()),
             )
@@ -124,11 +125,11 @@ fn a_revoked_principal_opens_nothing_though_the_caller_does_not_know() {
     let world = fresh();
     let stale = world.principal("narrow");
     world.runtime.block_on(async {
-        let state = RegistryState::fold(world.journal.as_ref())
+        let state = RegistryState::fold(world.house.journal.as_ref())
             .await
             .expect("a registry");
         let planned = principal_revoked(&state, "narrow").expect("a plan");
-        apply(world.journal.as_ref(), &planned, now())
+        apply(world.house.journal.as_ref(), &planned, now())
             .await
             .expect("applied");
         let asked = Asked {
@@ -189,7 +190,7 @@ fn a_withdrawal_counts_for_the_next_session() {
     let sql = "SELECT city FROM members";
     let city = format!("{}-city", Person::canary(0));
     let before = world.open("marketing");
-    crate::world::decide(&world, 0, ConsentDecision::withdrawn("marketing"));
+    super::world::decide(&world, 0, ConsentDecision::withdrawn("marketing"));
     let ask = |session: &LawfulSession| {
         texts(
             &world.runtime.block_on(session.query(sql)).expect("rows"),
@@ -209,10 +210,18 @@ fn a_withdrawal_counts_for_the_next_session() {
 #[test]
 fn without_a_barrier_nothing_is_answered() {
     let world = fresh();
-    world.journal.refuses_reads.store(true, Ordering::SeqCst);
+    world
+        .house
+        .journal
+        .refuses_reads
+        .store(true, Ordering::SeqCst);
     let error = open(&world, "analyst", Some("marketing")).expect_err("closed");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    world.journal.refuses_reads.store(false, Ordering::SeqCst);
+    world
+        .house
+        .journal
+        .refuses_reads
+        .store(false, Ordering::SeqCst);
     open(&world, "analyst", Some("marketing")).expect("open again");
 }
 
@@ -253,7 +262,11 @@ fn every_use_is_journalled_and_holds_nothing_personal() {
 fn what_cannot_be_journalled_is_not_answered() {
     let world = fresh();
     let session = world.open("marketing");
-    world.journal.refuses_appends.store(true, Ordering::SeqCst);
+    world
+        .house
+        .journal
+        .refuses_appends
+        .store(true, Ordering::SeqCst);
     let error = world
         .runtime
         .block_on(session.query("SELECT city FROM members"))
@@ -262,7 +275,11 @@ fn what_cannot_be_journalled_is_not_answered() {
         (error.kind(), error.code()),
         (ErrorKind::Unavailable, "use_not_journalled")
     );
-    world.journal.refuses_appends.store(false, Ordering::SeqCst);
+    world
+        .house
+        .journal
+        .refuses_appends
+        .store(false, Ordering::SeqCst);
     world
         .runtime
         .block_on(session.query("SELECT city FROM members"))
@@ -324,9 +341,7 @@ fn looking_back_needs_to_be_lawful_then_and_now() {
     let seen = |session: &LawfulSession| {
         let sql = "SELECT max(last_purchase_at) AS t, max(event_time) AS e FROM members, events";
         let result = world.runtime.block_on(session.query(sql)).expect("rows");
-        let bytes = result
-            .encode(assent_segment::format::Format::Json)
-            .expect("json");
+        let bytes = result.encode(crate::format::Format::Json).expect("json");
         String::from_utf8(bytes).expect("utf-8")
     };
     let (past, present) = (seen(&session), seen(&world.open("marketing")));
@@ -341,8 +356,7 @@ fn looking_back_needs_to_be_lawful_then_and_now() {
 fn what_is_older_than_its_retention_is_gone() {
     let world = world();
     let sql = "SELECT min(event_time) AS t FROM events";
-    let raw =
-        answer(world, &plain(world, &everybody(world), Keep::FOR_EVER), sql).expect("control");
+    let raw = answer(world, &ungated(world), sql).expect("control");
     let ours = world.seen("marketing", sql);
     assert!(
         raw.contains("2025-0") || raw.contains("2025-1"),
@@ -353,10 +367,10 @@ fn what_is_older_than_its_retention_is_gone() {
         "{ours}"
     );
     // Totals too: 400 days for transactions.
-    let lawful = lawful(world, "marketing");
     let sql = "SELECT sum(purchases_total) AS n FROM members";
-    let kept = answer(world, &plain(world, &lawful, Keep::of("marketing")), sql).expect("oracle");
-    let ever = answer(world, &plain(world, &lawful, Keep::FOR_EVER), sql).expect("control");
+    let kept = answer(world, &filtered(world, "marketing"), sql).expect("oracle");
+    let for_ever = over(world, &view(world, "marketing").keeping_for_ever());
+    let ever = answer(world, &for_ever, sql).expect("control");
     assert_ne!(kept, ever, "control: some purchases are older");
     assert!(world.seen("marketing", sql).contains(kept.trim()));
 }
@@ -371,12 +385,8 @@ fn small_groups_are_not_counted_and_empty_ones_not_shown() {
             "SELECT account_id, name, contacts FROM accounts ORDER BY account_id",
         )
         .expect("rows");
-    let text = String::from_utf8(
-        result
-            .encode(assent_segment::format::Format::Json)
-            .expect("json"),
-    )
-    .expect("utf-8");
+    let text = String::from_utf8(result.encode(crate::format::Format::Json).expect("json"))
+        .expect("utf-8");
     assert_eq!(
         oracle::leak(&text, &oracle::denied(world, &lawful)),
         None,
@@ -454,7 +464,7 @@ fn sensitive_properties_are_filtered_one_by_one() {
 fn limits_end_a_query_with_an_error_and_never_with_fewer_rows() {
     let world = world();
     let with = |limits: Limits, sql: &str| {
-        let engine = engine(&world.stores, limits);
+        let engine = world.engine_within(limits);
         world.runtime.block_on(async {
             let asked = Asked {
                 purpose: Some("marketing".to_owned()),

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::format::Format;
+use crate::{Asked, Engine, ErrorKind, LawfulSession, Limits, SqlCheck};
 use assent_programme::SegmentCheck as _;
-use assent_segment::format::Format;
-use assent_segment::{Asked, Engine, ErrorKind, LawfulSession, Limits, SqlCheck};
 
-use crate::world::{World, engine, fresh, world};
+use super::world::{World, fresh, world};
 
 fn with(world: &World, engine: &Arc<Engine>) -> LawfulSession {
     let asked = Asked {
@@ -97,7 +97,7 @@ fn planning_is_within_the_timeout_and_on_threads_of_its_own() {
         concurrent: 1,
         ..Limits::default()
     };
-    let engine = engine(&world.stores, limits);
+    let engine = world.engine_within(limits);
     let (first, second) = (with(&world, &engine), with(&world, &engine));
     let text = "x".repeat(8_000);
     let heavy =
@@ -134,7 +134,7 @@ fn planning_is_within_the_timeout_and_on_threads_of_its_own() {
 fn an_engine_may_be_dropped_within_a_runtime() {
     let world = world();
     world.runtime.block_on(async {
-        let engine = engine(&world.stores, Limits::default());
+        let engine = world.engine_within(Limits::default());
         drop(engine);
     });
 }
@@ -272,7 +272,7 @@ fn the_use_log_has_the_positions_behind_a_digest() {
     let world = fresh();
     let result = world.ask("marketing", "SELECT 1 AS n").expect("a row");
     let told = result.answered.to_json();
-    let uses = crate::sessions::uses(&world);
+    let uses = super::sessions::uses(&world);
     let position: serde_json::Value = serde_json::from_str(&uses[0].0.position).expect("json");
     assert_eq!(position["digest"], told["position"]);
     assert!(

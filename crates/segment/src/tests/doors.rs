@@ -3,8 +3,8 @@
 use datafusion::execution::config::SessionConfig;
 use datafusion::prelude::SessionContext;
 
-use crate::oracle::{self, Keep, everybody, plain};
-use crate::world::world;
+use super::oracle::{self, ungated};
+use super::world::world;
 
 /// Statements that a plain engine runs and a lawful session refuses, with the code of the refusal.
 const STATEMENTS: &[(&str, &str)] = &[
@@ -67,7 +67,7 @@ fn every_statement_but_a_query_is_refused() {
 /// A plain engine as it is often set up: information schema and paths as tables.
 fn open_engine() -> SessionContext {
     let world = world();
-    let raw = plain(world, &everybody(world), Keep::FOR_EVER);
+    let raw = ungated(world);
     let mut config = SessionConfig::new().with_information_schema(true);
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     let open = SessionContext::new_with_config(config).enable_url_table();
@@ -84,7 +84,7 @@ fn open_engine() -> SessionContext {
 #[test]
 fn a_copy_writes_no_file() {
     let world = world();
-    let path = world.dir.path().join("stolen.csv");
+    let path = world.house.dir.path().join("stolen.csv");
     let sql = format!(
         "COPY (SELECT city FROM members) TO '{}' STORED AS CSV",
         path.display()
@@ -100,6 +100,7 @@ fn a_copy_writes_no_file() {
 fn a_path_is_no_table() {
     let world = world();
     let file = world
+        .house
         .dir
         .path()
         .join("profiles")

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
+use crate::format::{Format, encode};
 use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, DictionaryArray, RecordBatch, StringArray,
 };
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int32Type};
 use assent_projection::{Snapshot, Table};
-use assent_segment::format::{Format, encode};
 use datafusion::prelude::SessionContext;
 
-use crate::oracle::{self, Keep, answer, bare, denied, everybody, lawful, leak, plain};
-use crate::world::{Person, World, world};
+use super::oracle::{self, answer, bare, denied, filtered, lawful, leak, ungated};
+use super::world::{Person, World, world};
 
 /// Each of these shows a denied person as soon as the gate is gone.
 const REVEALING: &[(&str, &str)] = &[
@@ -85,7 +85,7 @@ fn no_query_shows_the_denied() {
     let lawful = lawful(world, "marketing");
     let denied = denied(world, &lawful);
     assert!(denied.len() > 10 && lawful.len() > 10);
-    let raw = plain(world, &everybody(world), Keep::FOR_EVER);
+    let raw = ungated(world);
     for (name, sql) in REVEALING {
         let control = answer(world, &raw, sql).expect("control");
         assert!(leak(&control, &denied).is_some(), "control of {name}");
@@ -99,8 +99,8 @@ fn no_query_shows_the_denied() {
 #[test]
 fn counts_are_of_the_permitted() {
     let world = world();
-    let filtered = plain(world, &lawful(world, "marketing"), Keep::of("marketing"));
-    let raw = plain(world, &everybody(world), Keep::FOR_EVER);
+    let filtered = filtered(world, "marketing");
+    let raw = ungated(world);
     for sql in [
         "SELECT count(*) AS n FROM members",
         "SELECT count(*) AS n FROM events",
@@ -121,7 +121,7 @@ fn counts_are_of_the_permitted() {
 
 /// A consent filter as others write it: a view over the raw table. The control of the attacks by error.
 fn behind_a_view(world: &World) -> SessionContext {
-    let raw = plain(world, &everybody(world), Keep::FOR_EVER);
+    let raw = ungated(world);
     let permitted: Vec<String> = lawful(world, "marketing")
         .keys()
         .map(|who| format!("'{}-city'", Person::canary(*who)))
@@ -174,7 +174,7 @@ fn a_division_is_no_oracle() {
 #[test]
 fn errors_about_the_permitted_hold_no_value_either() {
     let world = world();
-    let raw = plain(world, &everybody(world), Keep::FOR_EVER);
+    let raw = ungated(world);
     for (sql, code) in [
         ("SELECT cast(city AS int) FROM members", "cast_failed"),
         ("SELECT cast(city AS timestamp) FROM members", "cast_failed"),
@@ -196,7 +196,7 @@ fn errors_about_the_permitted_hold_no_value_either() {
         let error = world.ask("marketing", sql).expect_err(sql);
         assert_eq!(error.code(), code, "{sql}: {error}; plain: {control}");
         let text = format!("{error} {error:?}");
-        for who in 0..crate::world::PEOPLE {
+        for who in 0..super::world::PEOPLE {
             assert_eq!(leak(&text, &[who]), None, "{sql}");
         }
     }
@@ -212,11 +212,11 @@ fn errors_about_the_permitted_hold_no_value_either() {
 #[test]
 fn pruning_is_no_oracle() {
     let world = world();
-    let snapshot = Snapshot::latest(&world.profiles)
+    let snapshot = Snapshot::latest(&world.house.profiles())
         .expect("a snapshot")
         .expect("a manifest");
     // The greatest number belongs to a denied person.
-    let greatest = Person::number(crate::world::PEOPLE - 1);
+    let greatest = Person::number(super::world::PEOPLE - 1);
     let file = snapshot
         .files(Table::Members)
         .iter()
@@ -348,7 +348,7 @@ fn no_denied_byte_travels_under_the_surface() {
         }
     }
     // Control: a mask that only sets the null bits, and a view of a slice, keep the bytes.
-    let raw = plain(world, &everybody(world), Keep::FOR_EVER);
+    let raw = ungated(world);
     let all = world
         .runtime
         .block_on(async {
@@ -400,7 +400,7 @@ fn a_parquet_result_holds_no_denied_value() {
         ),
         None
     );
-    let raw = plain(world, &everybody(world), Keep::FOR_EVER);
+    let raw = ungated(world);
     let all = world
         .runtime
         .block_on(async {

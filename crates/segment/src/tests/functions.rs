@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use assent_segment::sql::functions::{AGGREGATE, REFUSED, SCALAR, WINDOW};
+use crate::sql::functions::{AGGREGATE, REFUSED, SCALAR, WINDOW};
 use datafusion::execution::SessionStateDefaults;
 
 #[test]

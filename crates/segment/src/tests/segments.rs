@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use crate::{Asked, ErrorKind, ExportFormat, LawfulSession, SqlCheck, check_segment};
 use assent_programme::{SegmentCheck, SegmentDefinition};
-use assent_segment::{Asked, ErrorKind, ExportFormat, LawfulSession, SqlCheck, check_segment};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::oracle::{component, denied, lawful, leak};
-use crate::world::{World, world};
+use super::oracle::{component, denied, lawful, leak};
+use super::world::{World, world};
 
 fn segment(purpose: &str, query: &str) -> SegmentDefinition {
     serde_json::from_value(json!({
@@ -220,7 +220,7 @@ fn a_purpose_without_exportable_identifiers_exports_nobody() {
             &world.engine,
             &world.principal("analyst"),
             &asked,
-            Some(crate::world::days_ago(10)),
+            Some(super::world::days_ago(10)),
         ))
         .expect("a session");
     let error = world

@@ -1,0 +1,133 @@
+//! I1, by comparison: whatever is asked, a session answers what a plain engine answers over tables from which the people
+//! and cells without a verdict were removed by hand.
+//!
+//! Towns and queries come from seeds. A difference is made small, first the query and then the town, and told with the
+//! seed that leads to it. `cargo xtask fuzz` runs the same for as long as it is told to.
+
+mod compare;
+mod dice;
+mod ground;
+mod people;
+mod report;
+mod shrink;
+mod sql;
+mod town;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use self::dice::Dice;
+use self::ground::Ground;
+use self::report::Report;
+use self::town::Plan;
+
+/// Towns of the plain test, and queries in each.
+const TOWNS: u64 = 50;
+const QUERIES: u64 = 100;
+/// How many differences are made small before the rest is only counted.
+const SHRUNK: usize = 3;
+
+/// From which seed on, and until when.
+struct Campaign {
+    seed: u64,
+    towns: u64,
+    until: Option<Instant>,
+}
+
+impl Campaign {
+    fn run(&self) -> Report {
+        let next = AtomicU64::new(0);
+        let report = Mutex::new(Report::default());
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let town = next.fetch_add(1, Ordering::SeqCst);
+                        let late = self.until.is_some_and(|until| Instant::now() >= until);
+                        if town >= self.towns || (late && town > 0) {
+                            return;
+                        }
+                        visit(self.seed + town, &report);
+                    }
+                });
+            }
+        });
+        report.into_inner().expect("no visit panicked")
+    }
+}
+
+/// Asks all queries of one town.
+fn visit(seed: u64, report: &Mutex<Report>) {
+    let town = Plan::of(seed).found();
+    let grounds: Vec<Ground<'_>> = town
+        .plan
+        .askings
+        .iter()
+        .map(|asking| Ground::of(&town, asking))
+        .collect();
+    // Mostly where there is somebody to be found.
+    let mut promising: Vec<&Ground<'_>> = grounds
+        .iter()
+        .filter(|ground| ground.people() >= 4)
+        .collect();
+    if promising.is_empty() {
+        promising.extend(&grounds);
+    }
+    let mut own = Report::of_town(&promising);
+    for number in 0..QUERIES {
+        let place = usize::try_from(number).expect("small");
+        let ground = if number % 20 == 19 {
+            &grounds[place / 20 % grounds.len()]
+        } else {
+            promising[place % promising.len()]
+        };
+        let mut dice = Dice::new(seed * 1_000_003 + number);
+        let query = sql::query(&mut dice, &ground.tables, &ground.everybody);
+        match ground.trial(&query) {
+            Ok(agreement) => own.agreed(&query, &agreement),
+            Err(difference) => {
+                let shrink = report.lock().expect("not poisoned").differences() < SHRUNK;
+                let told = if shrink {
+                    shrink::told(&town, ground, &dice.rolled, &difference)
+                } else {
+                    format!("seed {seed}: {difference}\n{}", query.sql)
+                };
+                own.differs(&query, told);
+            }
+        }
+    }
+    report.lock().expect("not poisoned").add(own);
+}
+
+#[test]
+fn five_thousand_generated_queries_agree() {
+    let started = Instant::now();
+    let report = Campaign {
+        seed: 1,
+        towns: TOWNS,
+        until: None,
+    }
+    .run();
+    println!("{report}\nin {:.1?}", started.elapsed());
+    report.assert_agreement();
+    report.assert_variety();
+}
+
+/// As long as `ASSENT_FUZZ_MINUTES` says, from `ASSENT_FUZZ_SEED` on; `cargo xtask fuzz` sets both.
+#[test]
+#[ignore = "runs for as long as it is told to"]
+fn fuzz() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let minutes = number("ASSENT_FUZZ_MINUTES").unwrap_or(60);
+    let started = Instant::now();
+    let report = Campaign {
+        seed: number("ASSENT_FUZZ_SEED").unwrap_or(1_000),
+        towns: u64::MAX,
+        until: Some(started + Duration::from_secs(60 * minutes)),
+    }
+    .run();
+    println!("{report}\nin {:.1?}", started.elapsed());
+    report.assert_agreement();
+}

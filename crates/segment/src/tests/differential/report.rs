@@ -1,0 +1,162 @@
+//! What a campaign did, construct by construct.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::compare::Agreement;
+use super::ground::{Ground, Trial};
+use super::sql::Query;
+
+/// The least share of queries that have rows, in per cent.
+const WITH_ROWS: u64 = 70;
+/// How often every construct occurs at least, in five thousand queries.
+const EACH: u64 = 20;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    queries: u64,
+    with_rows: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Report {
+    towns: u64,
+    sessions: u64,
+    members: usize,
+    denied: usize,
+    all: Count,
+    by_another_cut: u64,
+    disorders: u64,
+    failures: BTreeMap<String, u64>,
+    constructs: BTreeMap<&'static str, Count>,
+    differences: Vec<String>,
+}
+
+impl Report {
+    /// Of a town in which nothing was asked yet.
+    pub fn of_town(grounds: &[&Ground<'_>]) -> Self {
+        Self {
+            towns: 1,
+            sessions: grounds.len() as u64,
+            members: grounds.iter().map(|ground| ground.people()).sum(),
+            denied: grounds.iter().map(|ground| ground.denied()).sum(),
+            ..Self::default()
+        }
+    }
+
+    pub fn agreed(&mut self, query: &Query, trial: &Trial) {
+        let rows = match &trial.agreement {
+            Agreement::Rows(rows) => *rows,
+            Agreement::Disorder(rows) => {
+                self.disorders += 1;
+                *rows
+            }
+            Agreement::Failure(code) => {
+                *self.failures.entry(code.clone()).or_default() += 1;
+                0
+            }
+        };
+        self.by_another_cut += u64::from(trial.by_another_cut);
+        self.count(query, rows > 0);
+    }
+
+    pub fn differs(&mut self, query: &Query, told: String) {
+        self.count(query, false);
+        self.differences.push(told);
+    }
+
+    fn count(&mut self, query: &Query, with_rows: bool) {
+        let one = Count {
+            queries: 1,
+            with_rows: u64::from(with_rows),
+        };
+        self.all = self.all.plus(one);
+        for name in &query.constructs {
+            let slot = self.constructs.entry(name).or_default();
+            *slot = slot.plus(one);
+        }
+    }
+
+    pub fn differences(&self) -> usize {
+        self.differences.len()
+    }
+
+    pub fn add(&mut self, other: Self) {
+        self.towns += other.towns;
+        self.sessions += other.sessions;
+        self.members += other.members;
+        self.denied += other.denied;
+        self.all = self.all.plus(other.all);
+        self.by_another_cut += other.by_another_cut;
+        self.disorders += other.disorders;
+        for (code, times) in other.failures {
+            *self.failures.entry(code).or_default() += times;
+        }
+        for (name, count) in other.constructs {
+            let slot = self.constructs.entry(name).or_default();
+            *slot = slot.plus(count);
+        }
+        self.differences.extend(other.differences);
+    }
+
+    pub fn assert_agreement(&self) {
+        assert!(
+            self.differences.is_empty(),
+            "{} answers differ:\n\n{}",
+            self.differences.len(),
+            self.differences.join("\n\n")
+        );
+    }
+
+    /// A comparison of empty answers shows nothing.
+    pub fn assert_variety(&self) {
+        let share = self.all.with_rows * 100 / self.all.queries;
+        assert!(
+            share >= WITH_ROWS,
+            "only {share} % of the queries have rows"
+        );
+        for (name, count) in &self.constructs {
+            assert!(count.queries >= EACH, "{name}: {} queries", count.queries);
+            assert!(count.with_rows > 0, "{name}: no query has rows");
+        }
+    }
+}
+
+impl Count {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            queries: self.queries + other.queries,
+            with_rows: self.with_rows + other.with_rows,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} queries in {} towns and {} sessions (per session {:.1} members shown, {:.1} people denied); \
+             {} with rows ({:.1} %), {} failed alike, {} agreed only when rows were handed over in another way, \
+             {} agreed but for an order that the engine did not keep, {} differ",
+            self.all.queries,
+            self.towns,
+            self.sessions,
+            self.members as f64 / self.sessions as f64,
+            self.denied as f64 / self.sessions as f64,
+            self.all.with_rows,
+            self.all.with_rows as f64 * 100.0 / self.all.queries as f64,
+            self.failures.values().sum::<u64>(),
+            self.by_another_cut,
+            self.disorders,
+            self.differences.len()
+        )?;
+        for (code, times) in &self.failures {
+            writeln!(f, "  {code}: {times}")?;
+        }
+        writeln!(f, "| construct | queries | with rows |\n|---|---|---|")?;
+        for (name, count) in &self.constructs {
+            writeln!(f, "| {name} | {} | {} |", count.queries, count.with_rows)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! The lawful session under attack, and compared with plain queries over physically filtered tables.
+//!
+//! Everything runs on the real stores: decisions and events are journalled, the permit index and the projection fold
+//! them, and sessions read the Parquet files that result. Each attack has a control that shows it succeed where the gate,
+//! or one of its guards, is not: a test of denial that passes when everything is denied proves nothing.
+
+#![allow(missing_docs, reason = "nobody reads documentation of tests")]
+
+mod attacks;
+mod differential;
+mod doors;
+mod functions;
+mod hand_made;
+mod house;
+mod limits;
+mod naive;
+mod oracle;
+mod plain;
+mod segments;
+mod sessions;
+mod world;
