@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use assent_consent::{Calendar, Category, FactKind, SubjectId, Timestamp, Use};
+use assent_consent::{Calendar, Category, Fact, FactKind, SubjectId, Timestamp, Use};
 use assent_programme::{Principal, Programme, Role, Settings, SourceDefinition, token_sha256};
 use assent_testkit::events::{event_of, payload_of, times_of};
 use assent_testkit::generate::{self, PURPOSES, day_zero};
