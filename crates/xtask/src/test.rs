@@ -33,7 +33,8 @@ pub fn run_command(args: &[String]) -> Result<(), String> {
         if asked.faults {
             env.push(("ASSENT_FAULTS", "long".to_owned()));
         }
-        run(&cargo(), &["test", "--workspace", "--locked"], &env)
+        let tests = ["test", "--workspace", "--locked", "--no-fail-fast"];
+        run(&cargo(), &tests, &env)
     });
     // Also what came up before another did not.
     up.into_iter()
