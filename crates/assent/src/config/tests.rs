@@ -408,7 +408,7 @@ fn a_shared_vault_is_reached_without_a_password_in_the_file() {
     let config = Config::load(&local.sources()).unwrap();
     assert!(matches!(config.vault.kind, VaultKind::Postgres(_)));
     // Shared, so that a process may have one role.
-    let mut apart = of(connection).sources();
+    let mut apart = local.sources();
     apart.flags = vec![("roles", "--roles", "query".to_owned())];
     assert_eq!(faults(&apart), [""; 0]);
 
