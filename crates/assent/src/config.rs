@@ -19,9 +19,12 @@ use std::time::Duration;
 use assent_journal::Topic;
 use assent_journal_kafka::{GroupConfig, KafkaConfig};
 use assent_server::Roles;
+use assent_vault_postgres::PostgresConfig;
 
 pub use raw::{Fault, RawConfig, Sources};
 pub use secret::SecretAt;
+pub use settings::SETTINGS;
+pub use value::Kind;
 
 /// What the process is to do, and with which stores.
 #[derive(Clone)]
@@ -101,6 +104,8 @@ pub struct Vault {
 pub enum VaultKind {
     /// In the data directory, this process's alone.
     Embedded,
+    /// In a PostgreSQL database, shared.
+    Postgres(Box<PostgresConfig>),
 }
 
 /// Where the profiles are.

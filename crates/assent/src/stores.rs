@@ -6,6 +6,7 @@ use std::sync::Arc;
 use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal};
 use assent_journal_kafka::KafkaJournal;
 use assent_vault::{EmbeddedVault, MasterKey, RandomSource, Vault};
+use assent_vault_postgres::PostgresVault;
 
 use crate::config::{self, Config, JournalKind, SecretAt, VaultKind};
 use crate::failure::{Explained, Failure};
@@ -36,29 +37,41 @@ pub async fn journal(config: &Config) -> Result<Arc<dyn Journal>, Failure> {
 /// # Errors
 /// It cannot be opened or reached, or the master key is not its own.
 pub fn vault(config: &Config, random: &Arc<dyn RandomSource>) -> Result<Arc<dyn Vault>, Failure> {
-    match config.vault.kind {
+    let key = &config.vault.master_key;
+    let source = Box::new(Arc::clone(random));
+    match &config.vault.kind {
         VaultKind::Embedded => {
             make_private(&config.data_dir)?;
-            let master = master_key(&config.vault.master_key, random)?;
+            let master = match key {
+                SecretAt::File(path) if !path.exists() => {
+                    MasterKey::create_file(path, random).explained("master key")?
+                }
+                SecretAt::File(_) | SecretAt::Given(_) => master_key(key)?,
+            };
             let file = config.data_dir.join("vault.redb");
-            let vault = EmbeddedVault::open(&file, master, Box::new(Arc::clone(random)))
-                .explained("vault")?;
+            let vault = EmbeddedVault::open(&file, master, source).explained("vault")?;
+            Ok(Arc::new(vault))
+        }
+        VaultKind::Postgres(postgres) => {
+            if let SecretAt::File(path) = key
+                && !path.exists()
+            {
+                return Err(Failure::failed(format!(
+                    "master key: {path} is not there. Processes that share a vault share its key: make it once, with \
+                     `(umask 077; openssl rand -hex 32 > {path})`, and bring it to each of them",
+                    path = path.display()
+                )));
+            }
+            let vault =
+                PostgresVault::open(postgres, &master_key(key)?, source).explained("vault")?;
             Ok(Arc::new(vault))
         }
     }
 }
 
-/// The master key; a file that is not there is made.
-fn master_key(at: &SecretAt, random: &dyn RandomSource) -> Result<MasterKey, Failure> {
-    match at {
-        SecretAt::File(path) if !path.exists() => {
-            MasterKey::create_file(path, random).explained("master key")
-        }
-        SecretAt::File(_) | SecretAt::Given(_) => {
-            let text = at.read().explained("master key")?;
-            MasterKey::from_hex(text.expose()).explained("master key")
-        }
-    }
+fn master_key(at: &SecretAt) -> Result<MasterKey, Failure> {
+    let text = at.read().explained("master key")?;
+    MasterKey::from_hex(text.expose()).explained("master key")
 }
 
 /// A directory readable by its owner only: profiles hold columns in clear, and the socket obeys whoever can reach it.

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use super::print_bytes;
 use crate::cli::FindingFormat;
 use crate::clock;
-use crate::config::{Config, JournalKind, Profiles, Sources};
+use crate::config::{Config, JournalKind, Kind, Profiles, RawConfig, SETTINGS, Sources};
 use crate::connection::{Connection, TOKEN_FILE};
 use crate::examine::{self, Status, finding};
 use crate::failure::{Explained, Failure};
@@ -27,8 +27,16 @@ use crate::stores;
 /// # Errors
 /// Something failed.
 pub async fn run(sources: &Sources, format: FindingFormat) -> Result<(), Failure> {
-    let findings = match Config::load(sources) {
-        Ok(config) => examined(&config).await,
+    let said = RawConfig::layered(sources).and_then(|raw| {
+        let config = Config::read(&raw)?;
+        Ok((raw, config))
+    });
+    let findings = match said {
+        Ok((raw, config)) => {
+            let mut findings = examined(&config).await;
+            findings.extend(this_machine(&raw, &config));
+            findings
+        }
         Err(faults) => faults
             .into_iter()
             .map(|fault| {
@@ -72,7 +80,6 @@ async fn examined(config: &Config) -> Vec<Finding> {
         findings.extend(by_ourselves(config).await);
     }
     findings.extend(topics(config).await);
-    findings.extend(this_machine(config));
     findings
 }
 
@@ -188,7 +195,7 @@ async fn by_ourselves(config: &Config) -> Vec<Finding> {
 }
 
 /// Files, their permissions, and the space they lie in.
-fn this_machine(config: &Config) -> Vec<Finding> {
+fn this_machine(raw: &RawConfig, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Profiles::Local(profiles) = &config.profiles;
     for dir in [&config.data_dir, profiles] {
@@ -201,7 +208,11 @@ fn this_machine(config: &Config) -> Vec<Finding> {
         config.server.socket.clone(),
         config.data_dir.join(TOKEN_FILE),
     ];
-    private.extend(config.vault.master_key.path().map(PathBuf::from));
+    let secrets = SETTINGS
+        .iter()
+        .filter(|setting| setting.kind == Kind::Secret)
+        .filter_map(|setting| raw.secret(setting.key));
+    private.extend(secrets.filter_map(|secret| secret.path().map(PathBuf::from)));
     findings.extend(private.iter().filter_map(|path| examine::privacy(path)));
     findings
 }

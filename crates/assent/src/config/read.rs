@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use assent_event::topics;
 use assent_journal::Topic;
-use assent_journal_kafka::{
-    GroupConfig, KafkaConfig, Mechanism, Password, Replication, Sasl, Security, Tls,
-};
+use assent_journal_kafka as kafka;
+use assent_journal_kafka::{GroupConfig, KafkaConfig, Mechanism, Replication, Sasl, Security};
 use assent_server::Roles;
+use assent_vault_postgres::{Password, PostgresConfig, Tls};
 
 use super::raw::{Fault, RawConfig, VERSION};
 use super::secret::{Secret, SecretAt};
@@ -41,6 +41,7 @@ impl Config {
     fn agrees(&self, reader: &mut Reader<'_>) {
         let embedded_vault = match self.vault.kind {
             VaultKind::Embedded => true,
+            VaultKind::Postgres(_) => false,
         };
         if let JournalKind::Kafka(kafka) = &self.journal {
             let kafka = &kafka.journal;
@@ -59,7 +60,7 @@ impl Config {
             if embedded_vault && self.roles != Roles::all() {
                 reader.fault(
                     "vault.kind",
-                    "the embedded vault belongs to one process; processes that share the work need one that is shared",
+                    "the embedded vault belongs to one process; processes that share the work need vault.kind = \"postgres\"",
                 );
             }
         }
@@ -70,6 +71,15 @@ impl Config {
             );
         }
     }
+}
+
+/// Whether a connection string has a password in it.
+fn holds_password(connection: &str) -> bool {
+    let of_url = connection
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('@'))
+        .is_some_and(|(account, _)| account.contains(':'));
+    of_url || connection.contains("password")
 }
 
 /// Properties of librdkafka that hold a secret.
@@ -176,7 +186,7 @@ impl Reader<'_> {
     }
 
     fn security(&mut self) -> Security {
-        let tls = Tls {
+        let tls = kafka::Tls {
             ca_file: match self.raw.value("journal.kafka.ca_file") {
                 Some(Value::Path(file)) => Some(file.clone()),
                 _ => None,
@@ -200,7 +210,8 @@ impl Reader<'_> {
                     self.fault("journal.kafka.sasl_mechanism", &error.to_string());
                     Mechanism::ScramSha512
                 });
-                let password = Password::new(self.secret("journal.kafka.sasl_password").expose());
+                let password = self.secret("journal.kafka.sasl_password");
+                let password = kafka::Password::new(password.expose());
                 let sasl = Sasl {
                     mechanism,
                     name,
@@ -246,13 +257,56 @@ impl Reader<'_> {
     }
 
     fn vault(&mut self) -> Vault {
-        let _embedded_is_all_there_is = self.text("vault.kind");
         let master_key = self.raw.secret("vault.master_key");
+        let kind = match self.text("vault.kind").as_str() {
+            "postgres" => self.postgres().map_or(VaultKind::Embedded, |postgres| {
+                VaultKind::Postgres(Box::new(postgres))
+            }),
+            _ => VaultKind::Embedded,
+        };
         Vault {
-            kind: VaultKind::Embedded,
+            kind,
             master_key: master_key
                 .unwrap_or_else(|| SecretAt::File(self.unlisted("vault.master_key"))),
         }
+    }
+
+    /// Nothing only beside a fault.
+    fn postgres(&mut self) -> Option<PostgresConfig> {
+        const CONNECTION: &str = "vault.postgres.connection";
+        let Some(Value::Text(connection)) = self.raw.value(CONNECTION).cloned() else {
+            self.fault(CONNECTION, "is needed for kind = \"postgres\"");
+            return None;
+        };
+        if holds_password(&connection) {
+            self.fault(
+                CONNECTION,
+                "holds a password, which does not stand here: name its file with vault.postgres.password_file",
+            );
+            return None;
+        }
+        let tls = match self.raw.value("vault.postgres.authority_file") {
+            Some(Value::Path(file)) => Tls::Authority(file.clone()),
+            _ => Tls::Off,
+        };
+        let schema = self.text("vault.postgres.schema");
+        let made = PostgresConfig::new(&connection, tls).and_then(|made| made.schema(&schema));
+        let mut postgres = match made {
+            Ok(postgres) => postgres,
+            Err(error) => {
+                self.fault(CONNECTION, &error.to_string());
+                return None;
+            }
+        };
+        if self.raw.secret("vault.postgres.password").is_some() {
+            let password = self.secret("vault.postgres.password");
+            postgres = postgres.password(&Password::new(password.expose()));
+        }
+        postgres.connections = self.number_from("vault.postgres.connections", 1);
+        postgres.patience = self.span("vault.postgres.timeout");
+        postgres.cached_subjects = self.number("vault.postgres.cached_subjects");
+        postgres.cached_keys = self.number("vault.postgres.cached_keys");
+        Some(postgres)
     }
 
     fn profiles(&mut self) -> Profiles {

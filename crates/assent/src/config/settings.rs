@@ -56,18 +56,10 @@ impl Setting {
     /// Its name within the section, as it stands in a file.
     pub fn name_in_file(&self) -> String {
         let name = self.key.rsplit_once('.').map_or(self.key, |(_, name)| name);
-        match self.kind {
-            Kind::Secret => format!("{name}{FILE_SUFFIX}"),
-            Kind::Text
-            | Kind::Choice(_)
-            | Kind::Path
-            | Kind::List
-            | Kind::Flag
-            | Kind::Whole
-            | Kind::Fraction
-            | Kind::Span
-            | Kind::Size => name.to_owned(),
+        if self.kind == Kind::Secret {
+            return format!("{name}{FILE_SUFFIX}");
         }
+        name.to_owned()
     }
 }
 
@@ -141,6 +133,10 @@ pub const SECTIONS: &[Section] = &[
     Section {
         name: "vault",
         about: &["Subject ids and keys: what opens the journal, and what erasure destroys."],
+    },
+    Section {
+        name: "vault.postgres",
+        about: &["Only for kind = \"postgres\"."],
     },
     Section {
         name: "profiles",
@@ -372,18 +368,68 @@ pub const SETTINGS: &[Setting] = &[
     ),
     is(
         "vault.kind",
-        Kind::Choice(&["embedded"]),
+        Kind::Choice(&["embedded", "postgres"]),
         "embedded",
-        &["embedded."],
+        &["embedded, in this process; or postgres, for several processes."],
     ),
     below(
         "vault.master_key",
         Kind::Secret,
         "master.key",
         &[
-            "The master key, 64 hexadecimal digits. The embedded vault makes the file when there is none. Keep a copy",
-            "elsewhere: without it nothing in the journal can be opened.",
+            "The master key, 64 hexadecimal digits. The embedded vault makes the file when there is none; processes that",
+            "share a vault share its key. Keep a copy elsewhere: without it nothing in the journal can be opened.",
         ],
+    ),
+    unset(
+        "vault.postgres.connection",
+        Kind::Text,
+        "postgres://assent@127.0.0.1:5432/assent",
+        &["Where the database is, without its password."],
+    ),
+    unset(
+        "vault.postgres.password",
+        Kind::Secret,
+        "/run/secrets/postgres-password",
+        &["The password of the database account."],
+    ),
+    unset(
+        "vault.postgres.authority_file",
+        Kind::Path,
+        "/etc/ssl/postgres-ca.pem",
+        &[
+            "The certificate of the authority that signed the server's, PEM. Needed unless the server is on this machine.",
+        ],
+    ),
+    is(
+        "vault.postgres.schema",
+        Kind::Text,
+        "assent",
+        &["The schema of the database; made when it is missing."],
+    ),
+    is(
+        "vault.postgres.connections",
+        Kind::Whole,
+        "8",
+        &["Connections at most."],
+    ),
+    is(
+        "vault.postgres.timeout",
+        Kind::Span,
+        "10s",
+        &["How long a call may take, waiting for a connection included."],
+    ),
+    is(
+        "vault.postgres.cached_subjects",
+        Kind::Whole,
+        "200000",
+        &["Identifiers whose subject is remembered, about 100 bytes each."],
+    ),
+    is(
+        "vault.postgres.cached_keys",
+        Kind::Whole,
+        "400000",
+        &["Data keys that are remembered, about 120 bytes each."],
     ),
     is(
         "profiles.kind",

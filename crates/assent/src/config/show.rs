@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::raw::{Origin, RawConfig, VERSION};
-use super::settings::{FILE_SUFFIX, Preset, SECTIONS, SETTINGS, Setting};
+use super::settings::{Preset, SECTIONS, SETTINGS, Setting};
 use super::value::Kind;
 
 /// What stands for a secret.
@@ -105,17 +105,9 @@ fn shown_one(raw: &RawConfig, setting: &Setting) -> Shown {
     }
     let value = raw.value(setting.key);
     Shown {
-        key: match setting.kind {
-            Kind::Secret => format!("{}{FILE_SUFFIX}", setting.key),
-            Kind::Text
-            | Kind::Choice(_)
-            | Kind::Path
-            | Kind::List
-            | Kind::Flag
-            | Kind::Whole
-            | Kind::Fraction
-            | Kind::Span
-            | Kind::Size => setting.key.to_owned(),
+        key: match setting.section() {
+            "" => setting.name_in_file(),
+            section => format!("{section}.{}", setting.name_in_file()),
         },
         value: value.map(ToString::to_string),
         json: value.map_or(serde_json::Value::Null, |value| value.to_json()),

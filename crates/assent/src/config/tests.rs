@@ -9,7 +9,7 @@ use assent_server::{ProcessRole, Roles};
 use super::raw::Origin;
 use super::settings::{Preset, SECTIONS, SETTINGS};
 use super::value::Kind;
-use super::{Config, JournalKind, RawConfig, Sources, show};
+use super::{Config, JournalKind, RawConfig, Sources, VaultKind, show};
 
 /// A folder with a configuration file of this text.
 struct Folder(tempfile::TempDir);
@@ -393,4 +393,46 @@ fn kafka_is_reached_as_it_is_secured() {
             "assent.toml:6: journal.kafka.properties: each is written name=value",
         ]
     );
+}
+
+#[test]
+fn a_shared_vault_is_reached_without_a_password_in_the_file() {
+    let of = |lines: &str| {
+        Folder::with(&format!(
+            "version = 1\n[vault]\nkind = \"postgres\"\n[vault.postgres]\n{lines}"
+        ))
+    };
+    let connection = "connection = \"postgres://us@127.0.0.1:5432/assent\"\n";
+    let local = of(connection);
+    assert_eq!(local.faults(), [""; 0]);
+    let config = Config::load(&local.sources()).unwrap();
+    assert!(matches!(config.vault.kind, VaultKind::Postgres(_)));
+    // Shared, so that a process may have one role.
+    let mut apart = local.sources();
+    apart.flags = vec![("roles", "--roles", "query".to_owned())];
+    assert_eq!(faults(&apart), [""; 0]);
+
+    assert_eq!(
+        of("").faults(),
+        ["default: vault.postgres.connection: is needed for kind = \"postgres\""]
+    );
+    for planted in [
+        "connection = \"postgres://us:planted@127.0.0.1/assent\"\n",
+        "connection = \"host=127.0.0.1 user=us password=planted\"\n",
+    ] {
+        let refused = of(planted).faults();
+        assert!(
+            refused[0].contains("holds a password, which does not stand here"),
+            "{refused:?}"
+        );
+        assert!(!refused[0].contains("planted"));
+    }
+    let far = of("connection = \"postgres://us@db.example:5432/assent\"\n").faults();
+    assert!(
+        far[0].contains("not on this machine and TLS is off"),
+        "{far:?}"
+    );
+    let far =
+        of("connection = \"postgres://us@db.example:5432/assent\"\nauthority_file = \"ca.pem\"\n");
+    assert_eq!(far.faults(), [""; 0]);
 }

@@ -21,6 +21,7 @@ fn stopping_says_so_first_and_loses_nothing_that_was_acknowledged() {
             json!({
                 "subject": { "customer_no": customer(member) }, "purpose": "email_marketing", "state": "granted",
                 "act": "checkbox_ticked", "notice": { "id": "membership", "version": 2 },
+                "message_id": format!("grant-{member}"),
             })
         })
         .collect();
