@@ -106,11 +106,14 @@ impl Applier {
 
     async fn apply_facts(&self, partition: u32, batch: Batch) -> Result<(), Error> {
         let receipt = self.shared.state().receipt_in(partition);
+        let consent = Topic::new(topics::CONSENT);
+        let partitions = self.journal.partitions(&consent).map_err(cannot_read)?;
         let vault = Arc::clone(&self.vault);
         let next = batch.next;
         // The vault may have to ask over a network.
         let read = tokio::task::spawn_blocking(move || {
-            read::facts(&batch.records, vault.as_ref(), receipt).map(|facts| (batch.records, facts))
+            read::facts(&batch.records, vault.as_ref(), receipt, partitions)
+                .map(|facts| (batch.records, facts))
         });
         let (records, facts) = read.await.unwrap_or_else(|interrupted| {
             Err(

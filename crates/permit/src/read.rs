@@ -1,11 +1,12 @@
 //! From records of the consent topic to facts, opening what must be opened.
 //!
 //! Nothing is skipped (I5, I9): what cannot be read restricts its subject; what cannot be
-//! attributed to a subject is an error that stops the index.
+//! attributed to a subject is an error that stops the index. Other programs may write here, too
+//! (`docs/wire.md`): what widens counts only where its subject's log is, in the partition of its key.
 
-use assent_consent::{Fact, FactKind, Timestamp};
+use assent_consent::{Decision, Fact, FactKind, Timestamp};
 use assent_event::{Envelope, KeyClass, Kind, SealedBlock, fact_of, salvage, to_fact};
-use assent_journal::Stored;
+use assent_journal::{Stored, partition_of};
 use assent_vault::{Opened, RandomSource, Sealer, Vault};
 
 use crate::error::{Error, ErrorKind};
@@ -21,7 +22,7 @@ impl RandomSource for NoRandom {
 }
 
 /// The facts in these records of one partition, in their order, each with the message that brought it.
-/// `receipt` is the latest receipt in the partition before them.
+/// `receipt` is the latest receipt in the partition before them, `partitions` how many the topic has.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the vault cannot be asked now, [`ErrorKind::Corrupt`] naming the
@@ -30,6 +31,7 @@ pub(crate) fn facts(
     records: &[Stored],
     vault: &dyn Vault,
     mut receipt: Timestamp,
+    partitions: u32,
 ) -> Result<Vec<Option<(Fact, Message)>>, Error> {
     let mut facts = Vec::with_capacity(records.len());
     let mut messages = Vec::with_capacity(records.len());
@@ -61,6 +63,11 @@ pub(crate) fn facts(
     for (place, fact) in open(sealed, vault)? {
         facts[place] = fact;
     }
+    for (stored, fact) in records.iter().zip(&mut facts) {
+        if let Some(fact) = fact {
+            narrow_what_stands_elsewhere(stored, fact, partitions);
+        }
+    }
     let read = facts.into_iter().zip(messages);
     Ok(read.map(|(fact, message)| Some((fact?, message))).collect())
 }
@@ -73,6 +80,18 @@ fn clear_fact(stored: &Stored, envelope: &Envelope) -> Option<Fact> {
         tracing::warn!(position = %stored.position, kind = %envelope.kind, "an event stands on the consent topic that does not belong there");
     }
     fact
+}
+
+/// Of one subject the log decides what was received later (R2), and its log is the partition of its key. A
+/// grant that stands elsewhere could not be told from one that a withdrawal followed.
+fn narrow_what_stands_elsewhere(stored: &Stored, fact: &mut Fact, partitions: u32) {
+    let key = fact.subject.as_bytes();
+    let at_home =
+        stored.key.as_ref() == key && stored.position.partition == partition_of(key, partitions);
+    if !at_home && fact.kind.widens() {
+        tracing::error!(position = %stored.position, "a fact that widens stands under another key or in another partition than its subject's; it counts as an unreadable decision. Whoever wrote it is to use the subject as key and murmur2 as partitioner");
+        fact.kind = FactKind::Decision(Decision::unreadable());
+    }
 }
 
 fn unattributed(stored: &Stored) -> Error {

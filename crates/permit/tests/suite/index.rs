@@ -10,7 +10,7 @@ use crate::support::{
 use assent_consent::{
     Decision, DecisionState, Fact, FactKind, Reason, Selector, SubjectId, Timestamp, Verdict,
 };
-use assent_event::{ConsentDecision, IdentityLink, SubjectFact, Times};
+use assent_event::{ConsentDecision, IdentityLink, Payload, SubjectFact, Times};
 use assent_journal::Checkpoint;
 use assent_permit::{Config, ErrorKind, Permit, PermitSet};
 use assent_testkit::interrupted::Call;
@@ -313,6 +313,36 @@ async fn what_cannot_be_read_restricts_its_subject_alone() {
         assert_eq!(reason(tampered), Some(Reason::Restricted));
         assert_eq!(reason(keyless), Some(Reason::Restricted));
     }
+}
+
+/// Another program may write where it should not: what widens counts only in its subject's own log.
+#[tokio::test]
+async fn what_stands_under_another_key_only_restricts() {
+    let site = Deployment::new().await;
+    let permit = site.start();
+    let [at_home, astray, withdrew, elsewhere] = [(); 4].map(|()| site.random.subject());
+    let framed = |subject, payload: Payload| {
+        let envelope = site.seal(subject, Times::at(site.now()), payload);
+        envelope.encode().unwrap()
+    };
+    site.tell(at_home, granted()).await;
+    site.tell(withdrew, granted()).await;
+    let grant = framed(astray, granted().into());
+    site.append(&elsewhere, grant).await;
+    let withdrawal = framed(withdrew, withdrawn().into());
+    site.append(&elsewhere, withdrawal).await;
+    permit.barrier().await.unwrap();
+    let set = permit.permitted_live(&mail(), site.now()).unwrap();
+    let reason = |subject| set.number_of(&subject).map(|number| set.reason(number));
+    assert_eq!(reason(at_home), Some(None));
+    assert_eq!(reason(astray), Some(Some(Reason::Conflict)));
+    assert_eq!(reason(withdrew), Some(Some(Reason::Withdrawn)));
+    assert_eq!(reason(elsewhere), None, "nothing was said of it");
+    // A grant of its own log counts again.
+    site.tell(astray, granted()).await;
+    permit.barrier().await.unwrap();
+    let set = permit.permitted_live(&mail(), site.now()).unwrap();
+    assert_eq!(set.reason(set.number_of(&astray).unwrap()), None);
 }
 
 #[tokio::test]
