@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal};
 use assent_journal_kafka::KafkaJournal;
+use assent_projection::{LocalStorage, Storage};
 use assent_vault::{EmbeddedVault, MasterKey, RandomSource, Vault};
 
-use crate::config::{self, Config, JournalKind, SecretAt, VaultKind};
+use crate::config::{self, Config, JournalKind, Profiles, SecretAt, VaultKind};
 use crate::failure::{Explained, Failure};
 use crate::observed::Observed;
 
@@ -46,6 +47,12 @@ pub fn vault(config: &Config, random: &Arc<dyn RandomSource>) -> Result<Arc<dyn 
             Ok(Arc::new(vault))
         }
     }
+}
+
+/// Where the profiles lie.
+pub fn profiles(config: &Config) -> Arc<dyn Storage> {
+    let Profiles::Local(dir) = &config.profiles;
+    Arc::new(LocalStorage::new(dir))
 }
 
 /// The master key; a file that is not there is made.
