@@ -5,7 +5,7 @@ use std::sync::Arc;
 use assent_event::{Envelope, topics};
 use assent_intake::Route;
 use assent_journal::{Journal, ReadLimit, Topic};
-use assent_projection::{Definitions, Projector, Settings};
+use assent_projection::{Definitions, Owner, Parts, Projector, Settings};
 use assent_vault::{Sealer, SharedRng};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -36,10 +36,15 @@ pub(crate) async fn run() {
         let (opened, events) = measured(async || open_all(&house).await).await;
         let dir = tempfile::tempdir().expect("a directory");
         let registry = house.permit.registry();
-        let mut projector = Projector::open(
+        let parts = Parts::alone(
             dir.path(),
             Arc::clone(&house.journal) as Arc<dyn Journal>,
             Arc::clone(&house.vault) as Arc<dyn assent_vault::Vault>,
+            Owner::from_bytes([1; 16]),
+        )
+        .expect("the topics");
+        let mut projector = Projector::open(
+            parts,
             Definitions::new(registry.traits().clone(), registry.settings().calendar),
             Settings::default(),
         )

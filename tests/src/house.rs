@@ -17,7 +17,7 @@ use assent_permit::Permit;
 use assent_programme::{
     Principal, RegistryState, Role, apply, load, plan_checked, principal_added, token_sha256,
 };
-use assent_projection::{Definitions, Progress, Projector, Settings};
+use assent_projection::{Definitions, Owner, Parts, Profiles, Progress, Projector, Settings};
 use assent_segment::{
     Asked, Engine, Error, ExportFormat, LawfulSession, Limits, QueryResult, SqlCheck, Stores,
 };
@@ -179,15 +179,16 @@ impl House {
             Arc::clone(&random) as Arc<dyn RandomSource>,
         ));
         intake.ask(Arc::new(Followed(Arc::clone(&permit))));
-        let profiles = dir.path().join("profiles");
-        let projector = Projector::open(
-            &profiles,
+        let parts = Parts::alone(
+            &dir.path().join("profiles"),
             Arc::clone(&shared_journal),
             Arc::clone(&shared_vault),
-            definitions(&permit.registry()),
-            Settings::default(),
+            Owner::random(&random),
         )
         .unwrap();
+        let profiles = Arc::new(Profiles::new(Arc::clone(&parts.storage)));
+        let projector =
+            Projector::open(parts, definitions(&permit.registry()), Settings::default()).unwrap();
         let engine = Engine::new(
             Stores {
                 permit: Arc::clone(&permit),

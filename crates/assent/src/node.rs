@@ -9,12 +9,13 @@ use assent_event::Identifier;
 use assent_intake::{CurrentRegistry, Intake};
 use assent_journal::Journal;
 use assent_permit::Permit;
+use assent_projection::{Parts, Profiles};
 use assent_segment::Engine;
 use assent_server::{Metrics, ProcessRole, Roles, Services};
 use assent_vault::{RandomSource, Vault};
 
 use crate::clock;
-use crate::config::{Config, JournalKind, Profiles};
+use crate::config::{Config, JournalKind};
 use crate::control::Owner;
 use crate::failure::{Explained, Failure};
 use crate::follower::{Follow, Follower};
@@ -88,21 +89,34 @@ impl Node {
             imports: config.data_dir.join("imports"),
         };
         if let Some(vault) = &vault {
+            let storage = stores::profiles(&config);
+            let profiles = Arc::new(Profiles::new(Arc::clone(&storage)));
             let has = |role| config.roles.has(role);
             if has(ProcessRole::Intake) {
                 opened.intake = Some(intake(&config, &opened, vault, &random));
             }
             if has(ProcessRole::Projector) {
-                let projection = Projection::open(
-                    &config,
-                    Arc::clone(&journal),
-                    Arc::clone(vault),
-                    knowledge.clone(),
-                )?;
+                let parts = Parts {
+                    journal: Arc::clone(&journal),
+                    vault: Arc::clone(vault),
+                    storage,
+                    group: Arc::new(assent_journal::Alone::new(config.partitions)),
+                    owner: assent_projection::Owner::random(&random),
+                };
+                let projection =
+                    Projection::open(&config, parts, Arc::clone(&profiles), knowledge.clone())?;
                 opened.projection = Some(Arc::new(projection));
             }
             if let Knowledge::Indexed(permit) = &knowledge {
-                opened.engine = Some(engine(&config, &journal, vault, permit, random));
+                let stores = assent_segment::Stores {
+                    permit: Arc::clone(permit),
+                    journal: Arc::clone(&journal),
+                    vault: Arc::clone(vault),
+                    profiles,
+                };
+                let limits = config.query.limits.clone();
+                let clock = Arc::new(clock::now);
+                opened.engine = Some(Engine::new(stores, clock, random, limits));
             }
         }
         let stores = Arc::new(opened);
@@ -278,27 +292,6 @@ fn intake(
         intake.ask(Arc::new(Log(Arc::clone(permit))));
     }
     Arc::new(intake)
-}
-
-fn engine(
-    config: &Config,
-    journal: &Arc<dyn Journal>,
-    vault: &Arc<dyn Vault>,
-    permit: &Arc<Permit>,
-    random: Arc<dyn RandomSource>,
-) -> Arc<Engine> {
-    let Profiles::Local(profiles) = &config.profiles;
-    Engine::new(
-        assent_segment::Stores {
-            permit: Arc::clone(permit),
-            journal: Arc::clone(journal),
-            vault: Arc::clone(vault),
-            profiles: profiles.clone(),
-        },
-        Arc::new(clock::now),
-        random,
-        config.query.limits.clone(),
-    )
 }
 
 /// What a process needs that is opened for one command. Embedded stores belong to one process, which then does

@@ -1,6 +1,5 @@
 //! The role `projector`: keeps the profiles caught up with the journal, and tells how far behind they are.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +7,14 @@ use assent_event::topics;
 use assent_intake::Unheard;
 use assent_journal::{Checkpoint, Journal, Topic};
 use assent_programme::RegistryState;
-use assent_projection::{Definitions, Progress, Projector, Snapshot};
+use assent_projection::{Definitions, Parts, Profiles, Progress, Projector};
 use assent_server::{Problem, Projected};
-use assent_vault::Vault;
 use parking_lot::Mutex as Short;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
-use crate::config::{Config, Profiles};
+use crate::config::Config;
 use crate::failure::{Explained, Failure};
 use crate::knowledge::Knowledge;
 
@@ -24,7 +22,7 @@ use crate::knowledge::Knowledge;
 pub struct Projection {
     journal: Arc<dyn Journal>,
     knowledge: Knowledge,
-    dir: PathBuf,
+    profiles: Arc<Profiles>,
     projector: Mutex<Projector>,
     /// Why the last fold failed, if it did.
     trouble: Short<Option<String>>,
@@ -33,21 +31,19 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Opens the profiles, making them where they are missing.
+    /// Opens the profiles, which the first fold makes where they are missing.
     ///
     /// # Errors
-    /// When another projector works there, or they cannot be written.
+    /// When the traits in force cannot be columns.
     pub fn open(
         config: &Config,
-        journal: Arc<dyn Journal>,
-        vault: Arc<dyn Vault>,
+        parts: Parts,
+        profiles: Arc<Profiles>,
         knowledge: Knowledge,
     ) -> Result<Self, Failure> {
-        let Profiles::Local(dir) = &config.profiles;
+        let journal = Arc::clone(&parts.journal);
         let projector = Projector::open(
-            dir,
-            Arc::clone(&journal),
-            vault,
+            parts,
             definitions(&knowledge.registry()),
             config.projection.clone(),
         )
@@ -55,7 +51,7 @@ impl Projection {
         Ok(Self {
             journal,
             knowledge,
-            dir: dir.clone(),
+            profiles,
             projector: Mutex::new(projector),
             trouble: Short::new(None),
             linger: config.projection.linger,
@@ -69,7 +65,7 @@ impl Projection {
             while !*stopped.borrow() {
                 let pause = async {
                     match self.catch_up().await {
-                        Ok(progress) => self.news_after(&progress.checkpoint).await,
+                        Ok(progress) => self.news_after(&progress).await,
                         Err(error) => {
                             tracing::error!(%error, "the projection stands still");
                             tokio::time::sleep(self.poll).await;
@@ -133,14 +129,13 @@ impl Projection {
             .await
             .explained("journal")?;
         // Not asked of the projector, which may be busy for long.
-        let dir = self.dir.clone();
-        let snapshot = tokio::task::spawn_blocking(move || Snapshot::latest(&dir))
+        let profiles = Arc::clone(&self.profiles);
+        let snapshot = tokio::task::spawn_blocking(move || profiles.latest())
             .await
             .explained("profiles")?
             .explained("profiles")?;
-        let folded = snapshot.map_or_else(Checkpoint::new, |snapshot| {
-            snapshot.manifest().checkpoint.clone()
-        });
+        let folded =
+            snapshot.map_or_else(Checkpoint::new, |snapshot| snapshot.manifest().checkpoint());
         Ok(difference(&ends, &folded))
     }
 
@@ -167,14 +162,9 @@ impl Projection {
         outcome
     }
 
-    /// Waits until there may be something to fold after `checkpoint`, or a while has passed.
-    async fn news_after(&self, checkpoint: &Checkpoint) {
-        let mut seen = Checkpoint::new();
-        for topic in [topics::PROFILE, topics::BEHAVIOUR].map(Topic::new) {
-            for partition in 0..self.journal.partitions(&topic).unwrap_or_default() {
-                seen.set(&topic, partition, checkpoint.get(&topic, partition));
-            }
-        }
+    /// Waits until there may be something to fold after a run, or a while has passed.
+    async fn news_after(&self, progress: &Progress) {
+        let mut seen = progress.waits_for();
         // Definitions may change what the fold writes, and with it everything.
         let registry = Topic::new(topics::REGISTRY);
         seen.set(&registry, 0, self.knowledge.registry().next());

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal};
 use assent_journal_kafka::KafkaJournal;
+use assent_projection::{LocalStorage, Storage};
 use assent_vault::{EmbeddedVault, MasterKey, RandomSource, Vault};
 use assent_vault_postgres::PostgresVault;
 
-use crate::config::{self, Config, JournalKind, SecretAt, VaultKind};
+use crate::config::{self, Config, JournalKind, Profiles, SecretAt, VaultKind};
 use crate::failure::{Explained, Failure};
 use crate::observed::Observed;
 
@@ -67,6 +68,12 @@ pub fn vault(config: &Config, random: &Arc<dyn RandomSource>) -> Result<Arc<dyn 
             Ok(Arc::new(vault))
         }
     }
+}
+
+/// Where the profiles lie.
+pub fn profiles(config: &Config) -> Arc<dyn Storage> {
+    let Profiles::Local(dir) = &config.profiles;
+    Arc::new(LocalStorage::new(dir))
 }
 
 fn master_key(at: &SecretAt) -> Result<MasterKey, Failure> {

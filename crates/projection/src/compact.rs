@@ -4,8 +4,6 @@
 //! "last subject read so far" are complete and go out. Memory is bounded by a batch per file (more only for a subject
 //! with more events than that).
 
-use std::path::Path;
-
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
@@ -15,6 +13,7 @@ use crate::fold::events;
 use crate::groups::{Rows, bytes_at, subjects};
 use crate::layout::Layout;
 use crate::merge::partial_rows;
+use crate::storage::Storage;
 use crate::{DataFile, Error, Snapshot, Table, files};
 
 /// Rows read from a file at a time.
@@ -65,7 +64,7 @@ struct Cursor {
 
 impl<'k> Merge<'k> {
     pub(crate) fn new(
-        dir: &Path,
+        storage: &dyn Storage,
         table: Table,
         catalog: &assent_programme::TraitCatalog,
         merged: &[&DataFile],
@@ -77,7 +76,7 @@ impl<'k> Merge<'k> {
             .iter()
             .map(|file| {
                 Ok(Cursor {
-                    batches: files::read(dir, file, batch_rows)?,
+                    batches: files::read(storage, file, batch_rows)?,
                     rest: RecordBatch::new_empty(schema.clone()),
                     exhausted: false,
                 })
@@ -222,8 +221,6 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::AsArray;
     use arrow::datatypes::TimestampMicrosecondType;
     use assent_consent::{Calendar, Timestamp};
@@ -234,8 +231,7 @@ mod tests {
     use super::*;
     use crate::fold::Fold;
     use crate::groups::ids;
-    use crate::settings::NoFailPoint;
-    use crate::store::Store;
+    use crate::storage::LocalStorage;
     use crate::{Definitions, Groups};
 
     fn definitions() -> Definitions {
@@ -256,7 +252,12 @@ mod tests {
     }
 
     /// One file of events of these (subject, time).
-    fn written(store: &Store, table: Table, log: &[(u8, i64)], file: u64) -> Option<DataFile> {
+    fn written(
+        storage: &LocalStorage,
+        table: Table,
+        log: &[(u8, i64)],
+        file: u64,
+    ) -> Option<DataFile> {
         let definitions = definitions();
         let mut fold = Fold::new(&definitions).unwrap();
         for (number, (who, at)) in log.iter().enumerate() {
@@ -279,15 +280,12 @@ mod tests {
             );
         }
         let rows = fold.finish().unwrap().remove(&table)?;
-        files::write(
-            store,
-            "t",
-            file,
-            &rows.schema(),
-            4,
-            std::iter::once(Ok(rows)),
-        )
-        .unwrap()
+        let name = format!("data/{table}-{file}.parquet");
+        let schema = rows.schema();
+        let written = files::write(storage, name, &schema, 4, std::iter::once(Ok(rows)));
+        let (file, staged) = written.unwrap()?;
+        storage.put(vec![staged]).unwrap();
+        Some(file)
     }
 
     proptest! {
@@ -301,16 +299,16 @@ mod tests {
             batch_rows in 1_usize..5,
         ) {
             let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(dir.path(), Arc::new(NoFailPoint)).unwrap();
+            let storage = LocalStorage::new(dir.path());
             let catalog = definitions().catalog;
             for table in [Table::Members, Table::Events] {
                 let files: Vec<DataFile> = logs
                     .iter()
                     .enumerate()
-                    .filter_map(|(file, log)| written(&store, table, log, file as u64))
+                    .filter_map(|(file, log)| written(&storage, table, log, file as u64))
                     .collect();
                 let files: Vec<&DataFile> = files.iter().collect();
-                let merge = Merge::new(dir.path(), table, &catalog, &files, batch_rows, None);
+                let merge = Merge::new(&storage, table, &catalog, &files, batch_rows, None);
                 let merged: Vec<RecordBatch> = merge.unwrap().map(Result::unwrap).collect();
                 let schema = Snapshot::file_schema(table, &catalog);
                 let merged = concat_batches(&schema, &merged).unwrap();

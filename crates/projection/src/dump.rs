@@ -18,7 +18,7 @@ use crate::{Error, Snapshot, Table};
 /// # Errors
 /// [`Error::Corrupt`] naming a damaged file.
 pub fn canonical_dump(snapshot: &Snapshot, table: Table) -> Result<Vec<String>, Error> {
-    let catalog = &snapshot.manifest().definitions.catalog;
+    let catalog = &snapshot.definitions().catalog;
     let schema = Snapshot::file_schema(table, catalog);
     let batches = snapshot
         .read(table)?

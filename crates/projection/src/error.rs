@@ -9,7 +9,7 @@ pub enum ErrorKind {
     Invalid,
     /// What was asked for is not there.
     NotFound,
-    /// Another projector was faster, or works on the same directory; open again and continue from its manifest.
+    /// What is stored or in use contradicts what the caller wants; the message says who must give way.
     Conflict,
     /// A store refuses this caller.
     Denied,
@@ -72,18 +72,80 @@ pub enum Error {
         /// The newest format known here.
         known: u32,
     },
-    /// Another projector committed this number first. Nothing of ours is visible.
-    #[error("manifest {number} was committed by another projector; open again to continue from it")]
-    Conflict {
-        /// The number both wanted.
+    /// The manifest was written by an older version of this program, which cut the projection otherwise.
+    #[error(
+        "{} has format {found}, this program reads {known}; rebuild the projection from the journal: assent project --rebuild",
+        path.display()
+    )]
+    Outdated {
+        /// The manifest.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format read here.
+        known: u32,
+    },
+    /// A damaged or outdated projection is being rebuilt and cannot be shown yet.
+    #[error(
+        "the projection is being rebuilt (manifest {number}); ask again when `assent project` is done"
+    )]
+    Rebuilding {
+        /// The newest manifest.
         number: u64,
     },
-    /// Another projector holds the directory.
-    #[error("another projector works on {}; stop it first, or let it do the work", path.display())]
+    /// Whether a commit stands could not be learnt: its number was refused and nothing is there, or it was created so
+    /// late that it may follow nothing.
+    #[error(
+        "it is unknown whether manifest {number} was committed; run again to continue from what stands"
+    )]
+    Unsettled {
+        /// The number.
+        number: u64,
+    },
+    /// An object store failed.
+    #[error("cannot {verb} {}", path.display())]
+    Storage {
+        /// What was tried.
+        verb: &'static str,
+        /// The object.
+        path: PathBuf,
+        /// What the caller can do.
+        kind: ErrorKind,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An object store ignores the condition under which commits exclude each other.
+    #[error(
+        "{place} lets two creations of one object succeed, so projectors would overwrite each other's commits; \
+         take a store that honours `If-None-Match: *` when an object is put, or a directory"
+    )]
+    NotExclusive {
+        /// The store.
+        place: String,
+    },
+    /// Another process uses the directory of copies.
+    #[error("another process holds {}; give each process a cache directory of its own", path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,
     },
+    /// The topics are not cut alike, or not as they were.
+    #[error(
+        "{topic} has {found} partitions instead of {expected}; a subject's shard is the same in every topic and for ever, \
+         so make the topic anew with {expected}"
+    )]
+    Partitions {
+        /// The topic.
+        topic: String,
+        /// How many it has.
+        found: u32,
+        /// How many it should have.
+        expected: u32,
+    },
+    /// The process has left the group that gives it shards.
+    #[error("this process has left the group of projectors for good; start it again")]
+    GroupLeft,
     /// The trait catalogue cannot become a table.
     #[error("the trait catalogue cannot be projected: {reason}")]
     Catalog {
@@ -136,9 +198,16 @@ impl Error {
                 std::io::ErrorKind::NotFound => ErrorKind::NotFound,
                 _other => ErrorKind::Unavailable,
             },
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Format { .. } | Self::Catalog { .. } => ErrorKind::Invalid,
-            Self::Conflict { .. } | Self::Locked { .. } => ErrorKind::Conflict,
+            // What an older program wrote is not trusted either, and mended alike.
+            Self::Corrupt { .. } | Self::Outdated { .. } => ErrorKind::Corrupt,
+            Self::Format { .. } | Self::Catalog { .. } | Self::NotExclusive { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Locked { .. } | Self::Partitions { .. } => ErrorKind::Conflict,
+            Self::Rebuilding { .. } | Self::Unsettled { .. } | Self::GroupLeft => {
+                ErrorKind::Unavailable
+            }
+            Self::Storage { kind, .. } => *kind,
             Self::Journal(error) => match error.kind() {
                 assent_journal::ErrorKind::Invalid => ErrorKind::Invalid,
                 assent_journal::ErrorKind::NotFound => ErrorKind::NotFound,

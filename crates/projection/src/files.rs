@@ -1,8 +1,7 @@
 //! Parquet files of the projection: how they are written, and read back for merging.
 
-use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
@@ -15,29 +14,30 @@ use parquet::schema::types::ColumnPath;
 
 use crate::groups::{bytes_at, subjects};
 use crate::layout::SUBJECT;
-use crate::store::Store;
+use crate::storage::{Staged, Storage};
 use crate::{DataFile, Error};
 
-/// Writes one data file from batches that are sorted and follow one another.
+/// Writes one data file from batches that are sorted and follow one another; `None` when they have no rows.
 pub(crate) fn write(
-    store: &Store,
-    stem: &str,
-    number: u64,
+    storage: &dyn Storage,
+    name: String,
     schema: &SchemaRef,
     row_group_rows: usize,
     batches: impl Iterator<Item = Result<RecordBatch, Error>>,
-) -> Result<Option<DataFile>, Error> {
+) -> Result<Option<(DataFile, Staged)>, Error> {
+    let path = storage.locate(&name);
+    let mut staged = storage.stage(&name)?;
     let mut written = DataFile {
-        path: String::new(),
+        path: name,
         rows: 0,
         bytes: 0,
         crc32: 0,
         first_subject: String::new(),
         last_subject: String::new(),
     };
-    let path = store.create_data(stem, number, |file, temporary| {
+    {
         let mut summing = Summing {
-            file: std::io::BufWriter::with_capacity(1 << 18, &mut *file),
+            file: std::io::BufWriter::with_capacity(1 << 18, staged.file()),
             hash: crc32fast::Hasher::new(),
             bytes: 0,
         };
@@ -53,14 +53,11 @@ pub(crate) fn write(
             writer.write(&batch)?;
         }
         writer.close()?;
-        summing.flush().map_err(Error::io("write", temporary))?;
+        summing.flush().map_err(Error::io("write", &path))?;
         written.bytes = summing.bytes;
         written.crc32 = summing.hash.finalize();
-        Ok(())
-    })?;
-    written.path = path;
-    // A file without rows is an orphan like any other.
-    Ok((written.rows > 0).then_some(written))
+    }
+    Ok((written.rows > 0).then_some((written, staged)))
 }
 
 fn note_subjects(written: &mut DataFile, batch: &RecordBatch) -> Result<(), Error> {
@@ -134,9 +131,9 @@ impl<W: Write> Write for Summing<W> {
 }
 
 /// Checks size and CRC-32 of a file, in constant memory.
-pub(crate) fn verify(dir: &Path, file: &DataFile) -> Result<(), Error> {
-    let path = dir.join(&file.path);
-    let mut reader = open(&path)?;
+pub(crate) fn verify(storage: &dyn Storage, file: &DataFile) -> Result<(), Error> {
+    let path = storage.locate(&file.path);
+    let mut reader = storage.open(file)?;
     let mut hash = crc32fast::Hasher::new();
     let mut bytes = 0_u64;
     let mut buffer = vec![0; 1 << 16];
@@ -160,26 +157,20 @@ pub(crate) fn verify(dir: &Path, file: &DataFile) -> Result<(), Error> {
     Ok(())
 }
 
-fn open(path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
-            Error::corrupt(path, "it is missing")
-        } else {
-            Error::io("open", path)(error)
-        }
-    })
-}
-
 /// The batches of a file, after its checksum was verified.
 pub(crate) struct Batches {
     reader: ParquetRecordBatchReader,
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
-pub(crate) fn read(dir: &Path, file: &DataFile, batch_rows: usize) -> Result<Batches, Error> {
-    verify(dir, file)?;
-    let path = dir.join(&file.path);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(open(&path)?)
+pub(crate) fn read(
+    storage: &dyn Storage,
+    file: &DataFile,
+    batch_rows: usize,
+) -> Result<Batches, Error> {
+    verify(storage, file)?;
+    let path = storage.locate(&file.path);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(storage.open(file)?)
         .and_then(|builder| builder.with_batch_size(batch_rows).build())
         .map_err(|error| Error::corrupt(&path, format!("not as it was written: {error}")))?;
     Ok(Batches { reader, path })

@@ -15,27 +15,53 @@
 //!
 //! # What it owns, what it refuses
 //!
-//! It owns the layout of the data directory, the fold, the commit protocol, compaction and the merging of partial
-//! rows. It knows neither SQL nor HTTP, decides nothing about lawfulness, and stores no direct identifiers: these
-//! stay sealed in the vault. It follows neither consent decisions nor links: those are read through the permit
-//! index, so that un-linking is exact.
+//! It owns the layout of what is stored, the fold, the commit protocol, compaction and the merging of partial rows, on
+//! a local directory or in an object store ([`Storage`]). It knows neither SQL nor HTTP, decides nothing about
+//! lawfulness, and stores no direct identifiers: these stay sealed in the vault. It follows neither consent decisions
+//! nor links: those are read through the permit index, so that un-linking is exact.
+//!
+//! # Shards
+//!
+//! A *shard* is a partition number: shard 3 is partition 3 of the profile and of the behaviour topic. Everything in a
+//! manifest is kept by shard: positions, files, the de-duplication window, counts, and whose it is. Each projector folds
+//! the shards that its [`assent_journal::Group`] gives it, and all of them commit to one chain of manifests, so that a
+//! reader sees one checkpoint of everything. A commit is the newest manifest with the writer's own shards replaced. Who
+//! loses the race for a number puts its shards onto the new newest and tries again: nothing is folded twice for that.
+//!
+//! A shard is taken over by a commit that raises its *epoch* to the number of that manifest. Whoever finds another epoch
+//! than its own is *fenced*: it drops the shard and goes on with the others ([`Progress::fenced`]). So a process that
+//! was paused, and does not know that its shards were given away, commits nothing over their new owner, whatever the
+//! group says and whenever. There are no clocks and no locks in this.
+//!
+//! Partial states of different shards merge like those of one. A member whose linked subjects lie in several shards is
+//! combined by the reader, as one whose subjects lie in one.
 //!
 //! # Crashes, rivals, readers
 //!
 //! Data files become durable before the manifest that names them; the manifest is created under its number or not at
-//! all. So a crash at any point loses at most work, and of two projectors one gets a typed conflict. What a crash
-//! left is removed by the next projector. Readers hold no locks: a superseded manifest and its files stay for
+//! all. Whether a creation succeeded is never guessed: it is read back and compared. After an error whose outcome stays
+//! unknown the projector forgets what it held and takes it over again; that commit needs the same number, so it settles
+//! the question. A crash at any point loses at most work.
+//!
+//! What a crash left is removed by the next owner of the shard, and by nobody else: see the module `clean` for why no
+//! living rival loses a file. Readers hold no locks: a superseded manifest and its files stay for
 //! [`Settings::keep_for`], and a query must not run longer than that.
 //!
-//! When the definitions change what the fold writes ([`Definitions::digest`]), the next run folds everything again
-//! into a new generation and swaps in one commit. A journal that no longer retains its beginning gives a rebuild
-//! without it.
+//! # Definitions change
+//!
+//! When the definitions change what the fold writes ([`Definitions::digest`]), or a rebuild is asked for, each owner
+//! folds its shards again from the journal's beginning, beside what readers see, and commits that as it goes
+//! ([`Next`]). The commit that says of the last shard that it has caught up swaps all of them at once: readers never see
+//! shards that were folded by different definitions. Until then they see the old generation, which stands still where
+//! its owner is rebuilding. A journal that no longer retains its beginning gives a rebuild without it.
 //!
 //! # Erasure
 //!
 //! An event whose key was destroyed is a tombstone in every later fold. Rows folded before stay in the files until
-//! [`Projector::purge_erased`] merges everything without them and forgets all older manifests (I8). It looks at the
-//! profile key; after the destruction of sensitive keys alone, [`Projector::rebuild`] is what removes the rows.
+//! [`Projector::purge_erased`] has every owner merge its files without them; the manifest keeps account of who has. With
+//! the last, all older manifests are forgotten and their files removed (I8), and readers remove their local copies when
+//! they next look for the newest snapshot. It looks at the profile key; after the destruction of sensitive keys alone,
+//! [`Projector::rebuild`] is what removes the rows.
 //!
 //! # Tables on disk
 //!
@@ -75,6 +101,8 @@
 //! neither wins for ever nor counts before it was received (the same clamp as rule R2 of the consent rules).
 
 mod attributes;
+mod chain;
+mod clean;
 mod compact;
 mod definitions;
 mod dump;
@@ -82,19 +110,25 @@ mod error;
 mod files;
 mod fold;
 mod groups;
+mod held;
 mod layout;
 mod manifest;
 pub mod members;
 mod merge;
 pub mod metrics;
+mod names;
+mod owner;
+mod progress;
 mod projector;
 mod seen;
 mod settings;
+mod shard;
 pub mod skip;
 mod snapshot;
-mod store;
+mod storage;
 mod table;
 mod take_in;
+mod upkeep;
 mod worker;
 
 pub use attributes::{accounts, contacts, subscriptions};
@@ -102,8 +136,15 @@ pub use definitions::Definitions;
 pub use dump::canonical_dump;
 pub use error::{Error, ErrorKind};
 pub use groups::Groups;
-pub use manifest::{Counts, DataFile, Manifest, Skipped};
-pub use projector::{Progress, Projector, Rebuilt};
+pub use manifest::{Counts, DataFile, Generation, Manifest, Skipped};
+pub use owner::Owner;
+pub use progress::{Fenced, Progress, Rebuilt, ShardProgress};
+pub use projector::{Parts, Projector};
 pub use settings::{FailPoint, NoFailPoint, Settings, Step};
-pub use snapshot::Snapshot;
+pub use shard::{Line, Next, Shard};
+pub use snapshot::{Profiles, Snapshot, StoredFile};
+pub use storage::{
+    CacheSettings, Created, Entry, LocalStorage, ObjectStorage, S3Credentials, S3Settings, Staged,
+    Storage,
+};
 pub use table::Table;

@@ -52,10 +52,10 @@ pub(crate) fn batch(counts: &Counts, took: Duration) {
     histogram!(COMMIT).record(took);
 }
 
-/// A manifest is in force.
-pub(crate) fn committed(checkpoint: &Checkpoint) {
+/// A manifest is in force in which the shards held stand there.
+pub(crate) fn committed<'c>(stands: impl Iterator<Item = &'c Checkpoint>) {
     counter!(COMMITS).increment(1);
-    for (topic, partition, next) in checkpoint.iter() {
+    for (topic, partition, next) in stands.flat_map(Checkpoint::iter) {
         let labels = [
             ("topic", topic.as_str().to_owned()),
             ("partition", partition.to_string()),

@@ -1,49 +1,66 @@
 //! The projector: follows the journal, folds, commits, compacts; resumable at any point.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assent_event::topics;
-use assent_journal::{Checkpoint, Journal, ReadLimit, Topic};
+use assent_journal::{Alone, Checkpoint, Group, Journal, ReadLimit, Topic};
 use assent_vault::Vault;
+use tokio::sync::watch;
 
+use crate::held::ShardBatch;
+use crate::progress::Progress;
 use crate::settings::{FailPoint, NoFailPoint, Settings};
-use crate::take_in::LogBatch;
-use crate::worker::{Target, Worker};
-use crate::{Counts, Definitions, Error, ErrorKind, Snapshot, Table};
+use crate::storage::{LocalStorage, Storage};
+use crate::worker::{Wish, Worker, partitions_of};
+use crate::{Definitions, Error, ErrorKind, Owner};
 
-/// Why a projection was folded again from the journal's start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rebuilt {
-    /// [`Projector::rebuild`] was called.
-    Asked,
-    /// The definitions (trait catalogue, calendar, window) or the fold itself changed.
-    DefinitionsChanged,
+/// What a projector works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Read from.
+    pub journal: Arc<dyn Journal>,
+    /// Opens what stands in the journal.
+    pub vault: Arc<dyn Vault>,
+    /// Where the projection lies.
+    pub storage: Arc<dyn Storage>,
+    /// Says which shards to fold: [`assent_journal::Alone`] where there is one projector.
+    pub group: Arc<dyn Group>,
+    /// Drawn at random when the process starts, see [`Owner::random`].
+    pub owner: Owner,
 }
 
-/// What a run did.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Progress {
-    /// Number of the newest manifest.
-    pub number: u64,
-    /// Manifests published.
-    pub commits: u64,
-    /// What became of the records read in this run.
-    pub counts: Counts,
-    /// Where the projection stands.
-    pub checkpoint: Checkpoint,
-    /// Tables compacted.
-    pub compacted: Vec<Table>,
-    /// Whether everything was folded again, and why.
-    pub rebuilt: Option<Rebuilt>,
+impl Parts {
+    /// The parts of a projector that works alone, in a directory.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] when the journal does not hold the topics.
+    pub fn alone(
+        dir: &Path,
+        journal: Arc<dyn Journal>,
+        vault: Arc<dyn Vault>,
+        owner: Owner,
+    ) -> Result<Self, Error> {
+        let partitions = journal.partitions(&Topic::new(topics::PROFILE))?;
+        Ok(Self {
+            journal,
+            vault,
+            storage: Arc::new(LocalStorage::new(dir)),
+            group: Arc::new(Alone::new(partitions)),
+            owner,
+        })
+    }
 }
 
-/// Folds the profile and behaviour topics into the projection of one directory. One projector works on a directory at
-/// a time; a lock in the directory sees to it, and the exclusive creation of manifests where there is no lock.
+/// Folds the profile and behaviour topics into the projection of one storage, together with others of its group.
 pub struct Projector {
     journal: Arc<dyn Journal>,
+    /// Kept, since what it gives ends with it.
+    _group: Arc<dyn Group>,
+    assigned: watch::Receiver<BTreeSet<u32>>,
     definitions: Definitions,
     settings: Settings,
     topics: [Topic; 2],
@@ -51,25 +68,12 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// Opens the directory, creating it where it is missing.
+    /// A projector that holds nothing yet: the first run takes shards over.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another projector works there, [`Error::Catalog`] when the traits cannot be columns.
-    pub fn open(
-        dir: &Path,
-        journal: Arc<dyn Journal>,
-        vault: Arc<dyn Vault>,
-        definitions: Definitions,
-        settings: Settings,
-    ) -> Result<Self, Error> {
-        Self::open_with(
-            dir,
-            journal,
-            vault,
-            definitions,
-            settings,
-            Arc::new(NoFailPoint),
-        )
+    /// [`Error::Catalog`] when the traits cannot be columns.
+    pub fn open(parts: Parts, definitions: Definitions, settings: Settings) -> Result<Self, Error> {
+        Self::open_with(parts, definitions, settings, Arc::new(NoFailPoint))
     }
 
     /// As [`Projector::open`], with a fail point for tests.
@@ -77,17 +81,24 @@ impl Projector {
     /// # Errors
     /// As [`Projector::open`].
     pub fn open_with(
-        dir: &Path,
-        journal: Arc<dyn Journal>,
-        vault: Arc<dyn Vault>,
+        parts: Parts,
         definitions: Definitions,
         settings: Settings,
         fail: Arc<dyn FailPoint>,
     ) -> Result<Self, Error> {
+        let Parts {
+            journal,
+            vault,
+            storage,
+            group,
+            owner,
+        } = parts;
         definitions.check()?;
-        let worker = Worker::open(dir, vault, settings.clone(), fail)?;
+        let worker = Worker::new(storage, vault, owner, settings.clone(), fail);
         Ok(Self {
             journal,
+            assigned: group.shards(),
+            _group: group,
             definitions,
             settings,
             topics: [topics::PROFILE, topics::BEHAVIOUR].map(Topic::new),
@@ -105,48 +116,51 @@ impl Projector {
         Ok(())
     }
 
-    /// Catches up with the end of the journal as it is now. When there is nothing new, nothing is written.
+    /// Catches up with the end of the journal as it is now, in the shards that the group gives now. When there is
+    /// nothing new and no shard to take over, nothing is written. It ends early when the group gives other shards.
     ///
     /// # Errors
     /// Nothing of a batch that failed is visible, and the next run begins where the last commit stands.
-    /// [`Error::Vault`] when a key is missing that was not destroyed; [`Error::Conflict`] when another projector
-    /// committed first; [`Error::Corrupt`] when the newest manifest, or a file to be compacted, is damaged.
+    /// [`Error::Vault`] when a key is missing that was not destroyed; [`Error::Corrupt`] when the newest manifest, or a
+    /// file to be compacted, is damaged; [`Error::Outdated`] when it must be rebuilt. Losing a shard is none: see
+    /// [`Progress::fenced`].
     pub async fn run_once(&mut self) -> Result<Progress, Error> {
-        let definitions = self.definitions.clone();
-        let stand = self.work(move |worker| worker.stand(&definitions)).await?;
-        let Some(checkpoint) = stand else {
-            return self.fold_again(Rebuilt::DefinitionsChanged).await;
-        };
-        let mut progress = Progress::default();
-        self.catch_up(Target::Live, checkpoint, &mut progress)
-            .await?;
-        self.work(move |worker| worker.settle(&mut progress).map(|()| progress))
-            .await
+        let (stands, end) = self.begin().await?;
+        self.catch_up(stands, &end).await?;
+        self.work(move |worker| worker.settle(&end)).await
     }
 
-    /// Folds everything the journal retains into a new generation and swaps to it in one commit. Readers see the old
-    /// one until then. Works on a damaged projection, too.
+    /// Has everything the journal retains folded into a new generation, here for the shards held and by the other
+    /// projectors, when they run next, for theirs. Readers see the old generation until the last shard has caught up.
+    /// Works on a damaged projection, too; then readers see nothing until then.
     ///
     /// # Errors
     /// As [`Projector::run_once`]; the old generation stays.
     pub async fn rebuild(&mut self) -> Result<Progress, Error> {
-        self.fold_again(Rebuilt::Asked).await
+        tracing::info!("rebuilding the projection from the journal");
+        self.work(Worker::request_rebuild).await?;
+        let mut progress = self.run_once().await?;
+        progress.rebuilt = Some(crate::Rebuilt::Asked);
+        Ok(progress)
     }
 
     /// Runs until `shutdown` is done, waiting for news in between. Goes on after errors that a retry can mend.
     ///
     /// # Errors
-    /// The first error that no retry can mend.
+    /// The first error that no retry can mend, and [`Error::GroupLeft`].
     pub async fn run(&mut self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
         const FIRST_PAUSE: Duration = Duration::from_millis(100);
         let mut pause = FIRST_PAUSE;
+        let mut assigned = self.assigned.clone();
         tokio::pin!(shutdown);
         loop {
+            assigned.mark_unchanged();
             let wait = match self.run_once().await {
                 Ok(progress) => {
                     pause = FIRST_PAUSE;
-                    Ok(self.every_partition(progress.checkpoint)?)
+                    Ok(progress.waits_for())
                 }
+                Err(Error::GroupLeft) => return Err(Error::GroupLeft),
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tracing::warn!(%error, "projection paused");
                     pause = (pause * 2).min(self.settings.poll);
@@ -169,113 +183,131 @@ impl Projector {
             tokio::select! {
                 () = &mut shutdown => return Ok(()),
                 () = news => {}
+                // Whether it changed or was left, the next run sees.
+                _ = assigned.changed() => {}
             }
         }
     }
 
-    /// Merges all files of every table into one and removes what the vault records as erased, then forgets all older
-    /// manifests and their files: no erased subject's rows remain in the directory (I8).
+    /// Merges all files of every table into one and removes what the vault records as erased, here for the shards held
+    /// and by the other projectors, when they run next, for theirs. When the last of them has ([`Progress::to_be_purged`]
+    /// is empty), all older manifests and their files go: no erased subject's rows remain in the storage (I8).
     ///
     /// # Errors
     /// As [`Projector::run_once`].
     pub async fn purge_erased(&mut self) -> Result<Progress, Error> {
-        let definitions = self.definitions.clone();
-        self.work(move |worker| worker.purge(&definitions)).await
+        let (_, end) = self.begin().await?;
+        self.work(move |worker| worker.request_purge(&end)).await
     }
 
-    /// The newest snapshot; `None` before the first run.
-    ///
-    /// # Errors
-    /// As [`Snapshot::latest`].
-    pub async fn snapshot(&self) -> Result<Option<Snapshot>, Error> {
-        self.work(|worker| Snapshot::latest(worker.dir())).await
+    /// The shards that the group gives now.
+    fn assigned(&mut self) -> Result<BTreeSet<u32>, Error> {
+        if self.assigned.has_changed().is_err() {
+            return Err(Error::GroupLeft);
+        }
+        Ok(self.assigned.borrow_and_update().clone())
     }
 
-    async fn fold_again(&mut self, why: Rebuilt) -> Result<Progress, Error> {
-        tracing::info!(?why, "rebuilding the projection from the journal");
-        let definitions = self.definitions.clone();
-        let start = self.journal.start_positions(&self.topics).await?;
-        let begin = start.clone();
-        self.work(move |worker| worker.begin_rebuild(definitions, begin))
-            .await?;
-        let mut progress = Progress {
-            rebuilt: Some(why),
-            ..Progress::default()
+    /// How many shards there are: the partitions of either topic.
+    fn partitions(&self) -> Result<u32, Error> {
+        let [profile, behaviour] = &self.topics;
+        let (expected, found) = (
+            self.journal.partitions(profile)?,
+            self.journal.partitions(behaviour)?,
+        );
+        if expected == found {
+            return Ok(expected);
+        }
+        Err(Error::Partitions {
+            topic: behaviour.as_str().to_owned(),
+            found,
+            expected,
+        })
+    }
+
+    /// Takes over what the group gives. Where the shards stand, and where their partitions end now.
+    async fn begin(&mut self) -> Result<(BTreeMap<u32, Checkpoint>, Checkpoint), Error> {
+        let wish = Wish {
+            shards: self.assigned()?,
+            partitions: self.partitions()?,
+            definitions: self.definitions.clone(),
         };
-        self.catch_up(Target::Rebuild, start, &mut progress).await?;
-        self.work(move |worker| worker.finish_rebuild(&mut progress).map(|()| progress))
-            .await
+        let again = wish.clone();
+        let mut stands = self.work(move |worker| worker.stand(&wish, None)).await?;
+        if stands.is_none() {
+            let start = self.journal.start_positions(&self.topics).await?;
+            let stand = move |worker: &mut Worker| worker.stand(&again, Some(&start));
+            stands = self.work(stand).await?;
+        }
+        let end = self.journal.end_positions(&self.topics).await?;
+        Ok((stands.unwrap_or_default(), end))
     }
 
-    /// Reads up to the end as it is now; the next batch is read while the last one is folded.
+    /// Reads up to the end; the next batch is read while the last one is folded.
     async fn catch_up(
         &self,
-        target: Target,
-        mut checkpoint: Checkpoint,
-        progress: &mut Progress,
+        mut stands: BTreeMap<u32, Checkpoint>,
+        end: &Checkpoint,
     ) -> Result<(), Error> {
-        let end = self.journal.end_positions(&self.topics).await?;
-        let mut ahead = self.fetch(&checkpoint, &end).await?;
-        while let Some(batch) = ahead {
-            checkpoint = batch.after(&checkpoint);
+        let mut ahead = self.fetch(&mut stands, end).await?;
+        while !ahead.is_empty() {
             let (done, next) = tokio::join!(
-                self.work(move |worker| worker.take_in(target, batch)),
-                self.fetch(&checkpoint, &end)
+                self.work(move |worker| worker.take_in(ahead)),
+                self.fetch(&mut stands, end)
             );
-            let done = done?;
-            progress.counts.add(&done.counts);
-            progress.commits += done.commits;
-            progress.compacted.extend(done.compacted);
+            done?;
             ahead = next?;
+            if self.assigned.has_changed().unwrap_or(true) {
+                return Ok(());
+            }
         }
         Ok(())
     }
 
-    /// The next records before `end`, within the limits of a batch; `None` when there are none.
+    /// The next records before `end`, shard by shard, within the limits of a batch; and moves `stands` behind them.
     async fn fetch(
         &self,
-        checkpoint: &Checkpoint,
+        stands: &mut BTreeMap<u32, Checkpoint>,
         end: &Checkpoint,
-    ) -> Result<Option<LogBatch>, Error> {
-        let mut batch = LogBatch::default();
+    ) -> Result<Vec<ShardBatch>, Error> {
+        let mut batches = Vec::new();
         let mut limit = ReadLimit {
             records: self.settings.batch_records.max(1),
             bytes: self.settings.batch_bytes.max(1),
         };
-        for (topic, partition, to) in end.iter() {
-            let mut from = checkpoint.get(topic, partition);
-            while from < to && limit.records > 0 && limit.bytes > 0 {
-                let read = self.journal.read(topic, partition, from, limit).await?;
-                if read.next <= from {
-                    break;
+        for (shard, stand) in stands {
+            let mut batch = ShardBatch {
+                shard: *shard,
+                from: stand.clone(),
+                to: stand.clone(),
+                records: Vec::new(),
+            };
+            for (topic, partition, to) in partitions_of(end, *shard).iter() {
+                let mut from = stand.get(topic, partition);
+                while from < to && limit.records > 0 && limit.bytes > 0 {
+                    let read = self.journal.read(topic, partition, from, limit).await?;
+                    if read.next <= from {
+                        break;
+                    }
+                    from = read.next;
+                    for record in &read.records {
+                        let weight = record.key.len() + record.value.len();
+                        limit.bytes = limit.bytes.saturating_sub(weight);
+                    }
+                    limit.records = limit.records.saturating_sub(read.records.len());
+                    batch.records.extend(read.records);
                 }
-                from = read.next;
-                for record in &read.records {
-                    let weight = record.key.len() + record.value.len();
-                    limit.bytes = limit.bytes.saturating_sub(weight);
-                }
-                limit.records = limit.records.saturating_sub(read.records.len());
-                batch.records.extend(read.records);
+                batch.to.set(topic, partition, from);
             }
-            if from > checkpoint.get(topic, partition) {
-                batch.next.push((topic.clone(), partition, from));
+            if batch.to != batch.from {
+                stand.clone_from(&batch.to);
+                batches.push(batch);
             }
         }
-        Ok((!batch.next.is_empty()).then_some(batch))
+        Ok(batches)
     }
 
-    /// The checkpoint with every partition named, so that the journal watches all of them.
-    fn every_partition(&self, mut checkpoint: Checkpoint) -> Result<Checkpoint, Error> {
-        for topic in &self.topics {
-            for partition in 0..self.journal.partitions(topic)? {
-                let next = checkpoint.get(topic, partition);
-                checkpoint.set(topic, partition, next);
-            }
-        }
-        Ok(checkpoint)
-    }
-
-    /// Runs on a thread that may block.
+    /// Runs on a thread that may block. What an error may have spoilt is forgotten.
     async fn work<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Worker) -> Result<T, Error> + Send + 'static,
@@ -285,7 +317,11 @@ impl Projector {
             let mut worker = worker.lock().map_err(|_| Error::Worker {
                 reason: "an earlier job panicked".to_owned(),
             })?;
-            job(&mut worker)
+            let done = job(&mut worker);
+            if done.is_err() {
+                worker.forget();
+            }
+            done
         });
         done.await.map_err(|error| Error::Worker {
             reason: error.to_string(),

@@ -6,8 +6,12 @@
 //! `received_at`. So the verdict depends on nothing but the order of the partition: any batch split, any interleaving
 //! of partitions and any restart gives the same (I4).
 //!
-//! The subject belongs to the key because one subject's records stand in one partition, in order; repetitions across
-//! partitions have no order to judge by. The kind belongs to it because one message may yield several events.
+//! The subject belongs to the key because it is the key of the record, too: one subject's records of a topic stand in
+//! one partition, in order, whichever intake wrote them, so a window for each shard sees every repetition. A message id
+//! that comes again about *another* subject is another record and counts: repetitions across partitions have no order
+//! to judge by, and an honest retry never changes its subject, since the vault gives one identifier one subject until it
+//! is erased. (After an erasure the identifier gets a new subject, and what is sent again about it counts again; what
+//! it repeats is gone.) The kind belongs to the key because one message may yield several events.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

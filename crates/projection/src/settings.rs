@@ -9,7 +9,7 @@ pub struct Settings {
     pub batch_records: usize,
     /// The most bytes of records folded into one commit; bounds memory.
     pub batch_bytes: usize,
-    /// A table with more files than this is compacted.
+    /// A table with more files than this in a shard is compacted there.
     pub max_files: usize,
     /// How many manifests are kept, with the files they name; at least one.
     pub keep_manifests: usize,
@@ -46,7 +46,7 @@ pub enum Step {
     BeforeData,
     /// The data files are durable under their names; no manifest names them.
     AfterData,
-    /// The manifest is written to a temporary file.
+    /// The manifest is about to be created.
     BeforeManifest,
     /// The manifest is durable under its number; nothing was cleaned up.
     AfterManifest,

@@ -1,37 +1,118 @@
 //! A reader's view of the projection: one manifest and the files it names.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use assent_programme::TraitCatalog;
 
 use crate::layout::{Layout, events_schema};
-use crate::{DataFile, Error, Manifest, Table};
+use crate::storage::{LocalStorage, Storage};
+use crate::{DataFile, Definitions, Error, Manifest, Table, chain, files};
+
+/// The door by which readers come to snapshots. One for each process: it remembers the newest manifest, and sees to it
+/// that copies of files on the local disk go when nobody can need them any more.
+///
+/// A process that reads seldom is to ask for the newest snapshot from time to time all the same, every minute say:
+/// what was erased elsewhere leaves its local copies then (I8).
+#[derive(Debug)]
+pub struct Profiles {
+    storage: Arc<dyn Storage>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    newest: Option<Arc<Manifest>>,
+    /// Manifests of snapshots that may be in use.
+    handed_out: Vec<Weak<Manifest>>,
+}
+
+impl Profiles {
+    /// Readers of what lies in the storage.
+    #[must_use]
+    pub fn new(storage: Arc<dyn Storage>) -> Self {
+        Self {
+            storage,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The newest snapshot; `None` when nothing was projected yet. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Rebuilding`] while there is nothing to be shown, [`Error::Corrupt`] naming a damaged manifest,
+    /// [`Error::Outdated`], [`Error::Format`], [`Error::Io`], [`Error::Storage`].
+    pub fn latest(&self) -> Result<Option<Snapshot>, Error> {
+        let known = self.lock().newest.clone();
+        let newest = chain::latest(self.storage.as_ref(), known.as_ref())?;
+        let wanted = {
+            let mut known = self.lock();
+            known.newest.clone_from(&newest);
+            known.handed_out.retain(|one| one.strong_count() > 0);
+            let listed = |one: &Arc<Manifest>| {
+                let mut open = known.handed_out.iter();
+                open.any(|open| std::ptr::eq(open.as_ptr(), Arc::as_ptr(one)))
+            };
+            if let Some(newest) = newest.as_ref().filter(|newest| !listed(newest)) {
+                known.handed_out.push(Arc::downgrade(newest));
+            }
+            let in_use = known.handed_out.iter().filter_map(Weak::upgrade);
+            in_use.collect::<Vec<_>>()
+        };
+        let names: OnceLock<BTreeSet<&str>> = OnceLock::new();
+        self.storage.forget_copies(&|name| {
+            let names = names.get_or_init(|| {
+                let files = wanted.iter().flat_map(|manifest| manifest.all_files());
+                files.map(|file| file.path.as_str()).collect()
+            });
+            names.contains(name)
+        })?;
+        newest
+            .map(|manifest| Snapshot::new(&self.storage, manifest))
+            .transpose()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// All tables at one checkpoint. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     manifest: Arc<Manifest>,
-    dir: Arc<Path>,
+    storage: Arc<dyn Storage>,
+    definitions: Arc<Definitions>,
+    files: Arc<BTreeMap<Table, Vec<DataFile>>>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(dir: &Path, manifest: Arc<Manifest>) -> Self {
-        Self {
+    fn new(storage: &Arc<dyn Storage>, manifest: Arc<Manifest>) -> Result<Self, Error> {
+        let Some(live) = &manifest.live else {
+            return Err(Error::Rebuilding {
+                number: manifest.number,
+            });
+        };
+        let of_table = |table| manifest.files(table).into_iter().cloned().collect();
+        let files = Table::ALL.into_iter().map(|table| (table, of_table(table)));
+        Ok(Self {
+            files: Arc::new(files.collect()),
+            definitions: Arc::new(live.definitions.clone()),
+            storage: Arc::clone(storage),
             manifest,
-            dir: dir.into(),
-        }
+        })
     }
 
-    /// The newest snapshot in the directory; `None` when nothing was projected there yet.
+    /// The newest snapshot in a directory; `None` when nothing was projected there yet. For tests and small tools.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] naming a damaged manifest, [`Error::Io`].
+    /// As [`Profiles::latest`].
     pub fn latest(dir: &Path) -> Result<Option<Self>, Error> {
-        let manifest = crate::store::latest(dir)?;
-        Ok(manifest.map(|manifest| Self::new(dir, Arc::new(manifest))))
+        Profiles::new(Arc::new(LocalStorage::new(dir))).latest()
     }
 
     /// The manifest.
@@ -40,22 +121,25 @@ impl Snapshot {
         &self.manifest
     }
 
-    /// The directory of the projection.
+    /// The definitions that all shards were folded with.
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
     }
 
     /// The files of a table. Merge the rows of all of them.
     #[must_use]
     pub fn files(&self, table: Table) -> &[DataFile] {
-        self.manifest.files(table)
+        self.files.get(&table).map_or(&[], Vec::as_slice)
     }
 
-    /// Where a file stands.
+    /// A file of this snapshot, to be opened as often as need be.
     #[must_use]
-    pub fn path(&self, file: &DataFile) -> PathBuf {
-        self.dir.join(&file.path)
+    pub fn stored(&self, file: &DataFile) -> StoredFile {
+        StoredFile {
+            storage: Arc::clone(&self.storage),
+            file: file.clone(),
+        }
     }
 
     /// The schema on disk of a table's partial rows, for this catalogue (see the crate's documentation). Read
@@ -71,16 +155,8 @@ impl Snapshot {
     /// [`Error::Corrupt`] naming the first damaged file.
     pub fn verify(&self) -> Result<(), Error> {
         self.manifest
-            .all_files()
-            .try_for_each(|file| self.verify_file(file))
-    }
-
-    /// Checks size and CRC-32 of one file.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] naming the file.
-    pub fn verify_file(&self, file: &DataFile) -> Result<(), Error> {
-        crate::files::verify(&self.dir, file)
+            .live_files()
+            .try_for_each(|file| files::verify(self.storage.as_ref(), file))
     }
 
     /// All rows of a table's files, unmerged, one or more batches a file. For tests and small tools: a scan reads the
@@ -91,10 +167,33 @@ impl Snapshot {
     pub fn read(&self, table: Table) -> Result<Vec<RecordBatch>, Error> {
         let mut batches = Vec::new();
         for file in self.files(table) {
-            for batch in crate::files::read(&self.dir, file, 65_536)? {
+            for batch in files::read(self.storage.as_ref(), file, 65_536)? {
                 batches.push(batch?);
             }
         }
         Ok(batches)
+    }
+}
+
+/// An immutable file of the projection, wherever it lies.
+#[derive(Clone, Debug)]
+pub struct StoredFile {
+    storage: Arc<dyn Storage>,
+    file: DataFile,
+}
+
+impl StoredFile {
+    /// What the manifest says of it. No two files ever have the same path.
+    #[must_use]
+    pub fn data(&self) -> &DataFile {
+        &self.file
+    }
+
+    /// Opens it for reading, whole, on the local disk; it is fetched there if need be. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it is missing or damaged, [`Error::Io`], [`Error::Storage`].
+    pub fn open(&self) -> Result<File, Error> {
+        self.storage.open(&self.file)
     }
 }

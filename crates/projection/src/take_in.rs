@@ -1,62 +1,48 @@
-//! One batch of the log: decode, de-duplicate, open, fold, write. Nothing of it is visible before the manifest.
+//! One batch of a shard: decode, de-duplicate, open, fold, write. Nothing of it is visible before the manifest.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use assent_consent::{SubjectId, Timestamp};
 use assent_event::{Envelope, ErrorKind, KeyClass, Payload};
-use assent_journal::{Checkpoint, Position, Stored, Topic};
+use assent_journal::{Position, Stored};
 use assent_vault::{KeyState, Opened, RandomSource, Sealer, Vault};
 
 use crate::fold::{Fold, Outcome};
-use crate::manifest::SKIPPED_NAMED;
+use crate::held::{Held, ShardBatch};
 use crate::seen::{self, Admitted, Window};
-use crate::settings::{Settings, Step};
-use crate::store::Store;
-use crate::{Counts, Error, Manifest, Skipped, files, skip};
-
-/// Records read from the journal, with the positions behind them.
-#[derive(Debug, Default)]
-pub(crate) struct LogBatch {
-    /// Records of one partition are in order.
-    pub(crate) records: Vec<Stored>,
-    /// Per partition read, the next position.
-    pub(crate) next: Vec<(Topic, u32, u64)>,
-}
-
-impl LogBatch {
-    /// The checkpoint after this batch.
-    pub(crate) fn after(&self, checkpoint: &Checkpoint) -> Checkpoint {
-        let mut after = checkpoint.clone();
-        for (topic, partition, next) in &self.next {
-            after.set(topic, *partition, *next);
-        }
-        after
-    }
-}
-
-/// The projection as it will be with the next commit.
-pub(crate) struct State {
-    /// The last manifest published, changed by what was taken in since; its number is that of the last published.
-    pub(crate) manifest: Manifest,
-    pub(crate) window: Window,
-}
+use crate::settings::{FailPoint, Settings, Step};
+use crate::storage::Storage;
+use crate::{Counts, DataFile, Error, Skipped, files, skip};
 
 /// What the fold works with.
 pub(crate) struct Tools<'t> {
-    pub(crate) store: &'t Store,
+    pub(crate) storage: &'t dyn Storage,
     pub(crate) vault: &'t dyn Vault,
     pub(crate) settings: &'t Settings,
+    pub(crate) fail: &'t dyn FailPoint,
 }
 
-impl State {
-    /// Folds a batch into new files and into this state.
+impl Held {
+    /// Folds a batch that begins where the shard stands into new files and into what the next commit will say.
     ///
     /// # Errors
-    /// On an error this state is spoilt and must be loaded again.
-    pub(crate) fn take_in(&mut self, tools: &Tools<'_>, batch: LogBatch) -> Result<Counts, Error> {
+    /// On an error what is held is spoilt and must be loaded again.
+    pub(crate) fn take_in(
+        &mut self,
+        tools: &Tools<'_>,
+        batch: &ShardBatch,
+    ) -> Result<Counts, Error> {
         let mut account = Account::default();
-        let (admitted, envelopes, positions) = self.admit(&batch, &mut account);
+        let (admitted, envelopes, positions) =
+            admit(&mut self.window, &batch.records, &mut account);
         let opened = open(tools.vault, &envelopes, &positions)?;
-        let mut fold = Fold::new(&self.manifest.definitions)?;
-        let mut latest = self.manifest.latest;
+        let definitions = Arc::clone(&self.definitions);
+        let mut fold = Fold::new(&definitions)?;
+        let mut latest: Option<Timestamp> = None;
+        let mut schema_ids = BTreeMap::<u32, u64>::new();
         for ((envelope, opened), position) in envelopes.iter().zip(&opened).zip(&positions) {
             match opened {
                 Err(Closed::Erased) => account.counts.erased += 1,
@@ -68,103 +54,103 @@ impl State {
                         for code in unreadable {
                             account.leave_out(position, code);
                         }
-                        let ids = &mut self.manifest.schema_ids;
-                        *ids.entry(envelope.schema_id).or_default() += 1;
+                        *schema_ids.entry(envelope.schema_id).or_default() += 1;
                         let times = &envelope.times;
-                        let at = times.event_time.min(times.received_at);
-                        latest = Some(latest.map_or(at, |latest: Timestamp| latest.max(at)));
+                        latest = latest.max(Some(times.event_time.min(times.received_at)));
                     }
                 },
             }
         }
         let tables = fold.finish()?;
-        tools.store.reached(Step::BeforeData);
-        let number = self.manifest.number + 1;
+        tools.fail.reached(Step::BeforeData);
         for (table, rows) in tables {
-            let file = files::write(
-                tools.store,
-                table.as_str(),
-                number,
-                &rows.schema(),
-                tools.settings.row_group_rows,
-                std::iter::once(Ok(rows)),
-            )?;
-            self.manifest.tables.entry(table).or_default().extend(file);
+            let rows_of = rows.schema();
+            let written = self.write(tools, table.as_str(), &rows_of, std::iter::once(Ok(rows)))?;
+            self.now
+                .line_mut()
+                .tables
+                .entry(table)
+                .or_default()
+                .extend(written);
         }
         if !admitted.is_empty() {
-            let file = write_seen(tools, number, &admitted)?;
-            self.manifest.seen.extend(file);
+            let written = self.write_seen(tools, &admitted)?;
+            self.now.line_mut().seen.extend(written);
         }
-        tools.store.sync_data()?;
-        tools.store.reached(Step::AfterData);
-        self.manifest.latest = latest;
-        self.manifest.checkpoint = batch.after(&self.manifest.checkpoint);
-        self.manifest.counts.add(&account.counts);
-        self.note(account.skipped);
+        let line = self.now.line_mut();
+        line.latest = line.latest.max(latest);
+        line.checkpoint = batch.to.clone();
+        line.counts.add(&account.counts);
+        for (id, records) in schema_ids {
+            *line.schema_ids.entry(id).or_default() += records;
+        }
+        line.note(account.skipped);
         Ok(account.counts)
     }
 
-    /// Decodes and de-duplicates: what is to be opened, with positions; the rest is accounted for.
-    fn admit(
+    /// Writes a file that the next commit will name.
+    pub(crate) fn write(
         &mut self,
-        batch: &LogBatch,
-        account: &mut Account,
-    ) -> (Vec<Admitted>, Vec<Envelope>, Vec<Position>) {
-        let mut admitted = Vec::with_capacity(batch.records.len());
-        let mut envelopes = Vec::with_capacity(batch.records.len());
-        let mut positions = Vec::with_capacity(batch.records.len());
-        for record in &batch.records {
-            let position = &record.position;
-            match Envelope::decode(&record.value) {
-                Err(error) => account.skip(
-                    position,
-                    match error.kind() {
-                        ErrorKind::NotFound => skip::SCHEMA_UNKNOWN,
-                        ErrorKind::Invalid | ErrorKind::Corrupt | ErrorKind::Internal => {
-                            skip::ENVELOPE_UNREADABLE
-                        }
-                    },
-                ),
-                Ok(envelope) if envelope.kind.topic() != position.topic.as_str() => {
-                    account.skip(position, skip::KIND_MISPLACED);
-                }
-                Ok(envelope) => match self.window.admit(position, &envelope) {
-                    None => account.counts.duplicates += 1,
-                    Some(admission) => {
-                        admitted.push(admission);
-                        envelopes.push(envelope);
-                        positions.push(position.clone());
-                    }
-                },
-            }
-        }
-        (admitted, envelopes, positions)
+        tools: &Tools<'_>,
+        stem: &str,
+        schema: &SchemaRef,
+        batches: impl Iterator<Item = Result<RecordBatch, Error>>,
+    ) -> Result<Option<DataFile>, Error> {
+        let name = self.names.give(stem);
+        let rows = tools.settings.row_group_rows;
+        let written = files::write(tools.storage, name, schema, rows, batches)?;
+        Ok(written.map(|(file, staged)| {
+            self.staged.push(staged);
+            file
+        }))
     }
 
-    /// Keeps the greatest skipped positions: the same whatever the batches were.
-    fn note(&mut self, skipped: Vec<Skipped>) {
-        let noted = &mut self.manifest.skipped;
-        noted.extend(skipped);
-        noted.sort();
-        let surplus = noted.len().saturating_sub(SKIPPED_NAMED);
-        noted.drain(..surplus);
+    /// Writes admissions to a file of their own.
+    pub(crate) fn write_seen(
+        &mut self,
+        tools: &Tools<'_>,
+        admitted: &[Admitted],
+    ) -> Result<Option<DataFile>, Error> {
+        let batch = seen::to_batch(admitted);
+        self.write(tools, "seen", &seen::schema(), std::iter::once(batch))
     }
 }
 
-/// Writes admissions to a file of their own.
-pub(crate) fn write_seen(
-    tools: &Tools<'_>,
-    number: u64,
-    admitted: &[Admitted],
-) -> Result<Option<crate::DataFile>, Error> {
-    files::write(
-        tools.store,
-        "seen",
-        number,
-        &seen::schema(),
-        tools.settings.row_group_rows,
-        std::iter::once(seen::to_batch(admitted)),
-    )
+/// Decodes and de-duplicates: what is to be opened, with positions; the rest is accounted for.
+fn admit(
+    window: &mut Window,
+    records: &[Stored],
+    account: &mut Account,
+) -> (Vec<Admitted>, Vec<Envelope>, Vec<Position>) {
+    let mut admitted = Vec::with_capacity(records.len());
+    let mut envelopes = Vec::with_capacity(records.len());
+    let mut positions = Vec::with_capacity(records.len());
+    for record in records {
+        let position = &record.position;
+        match Envelope::decode(&record.value) {
+            Err(error) => account.skip(
+                position,
+                match error.kind() {
+                    ErrorKind::NotFound => skip::SCHEMA_UNKNOWN,
+                    ErrorKind::Invalid | ErrorKind::Corrupt | ErrorKind::Internal => {
+                        skip::ENVELOPE_UNREADABLE
+                    }
+                },
+            ),
+            Ok(envelope) if envelope.kind.topic() != position.topic.as_str() => {
+                account.skip(position, skip::KIND_MISPLACED);
+            }
+            Ok(envelope) => match window.admit(position, &envelope) {
+                None => account.counts.duplicates += 1,
+                Some(admission) => {
+                    admitted.push(admission);
+                    envelopes.push(envelope);
+                    positions.push(position.clone());
+                }
+            },
+        }
+    }
+    (admitted, envelopes, positions)
 }
 
 /// What became of the records of a batch.

@@ -1,312 +1,495 @@
-//! The blocking half of the projector: the state in memory, and the commits.
+//! The blocking half of the projector: the shards in memory, the commits, and what follows from a commit.
+//!
+//! Everything that is committed goes through [`Worker::commit`], which takes the newest manifest, sees what became of
+//! the shards held here, puts them onto it, and tries for the next number as long as others win it.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
-use assent_consent::SubjectId;
+use assent_event::topics;
 use assent_journal::Checkpoint;
 use assent_vault::Vault;
 
-use crate::compact::{BATCH_ROWS, Keep, Merge, choose};
-use crate::metrics;
-use crate::projector::Progress;
-use crate::seen::{self, Window};
-use crate::settings::{FailPoint, Settings};
-use crate::store::{self, Store};
-use crate::take_in::{LogBatch, State, Tools, live, write_seen};
-use crate::{Counts, DataFile, Definitions, Error, Manifest, Snapshot, Table, files};
+use crate::chain::{Chain, Committed, pause_after_loss};
+use crate::clean::Cleaner;
+use crate::held::{Held, ShardBatch};
+use crate::manifest::Generation;
+use crate::progress::{Fenced, Progress, Rebuilt, ShardProgress};
+use crate::settings::{FailPoint, Settings, Step};
+use crate::shard::{Line, Next, Shard, Standing};
+use crate::storage::Storage;
+use crate::take_in::Tools;
+use crate::{Counts, Definitions, Error, Manifest, Owner, metrics};
 
-/// What a batch is folded into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// The projection readers see, one commit a batch.
-    Live,
-    /// The generation being rebuilt, committed at the end.
-    Rebuild,
-}
-
-/// What taking in one batch did.
-#[derive(Debug, Default)]
-pub(crate) struct Done {
-    pub(crate) counts: Counts,
-    pub(crate) commits: u64,
-    pub(crate) compacted: Vec<Table>,
+/// What a run wants to hold, and what it folds with.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) shards: BTreeSet<u32>,
+    pub(crate) partitions: u32,
+    pub(crate) definitions: Definitions,
 }
 
 /// The projector's state and stores.
 pub(crate) struct Worker {
-    store: Store,
-    vault: Arc<dyn Vault>,
-    settings: Settings,
-    /// `None` until loaded, and after every error.
-    live: Option<State>,
-    rebuild: Option<State>,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) settings: Settings,
+    fail: Arc<dyn FailPoint>,
+    owner: Owner,
+    /// Counts the files named.
+    given: Arc<AtomicU64>,
+    chain: Chain,
+    cleaner: Cleaner,
+    /// The newest manifest known.
+    newest: Option<Arc<Manifest>>,
+    pub(crate) held: BTreeMap<u32, Held>,
+    pub(crate) progress: Progress,
 }
 
 impl Worker {
-    pub(crate) fn open(
-        dir: &Path,
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
         vault: Arc<dyn Vault>,
+        owner: Owner,
         settings: Settings,
         fail: Arc<dyn FailPoint>,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            store: Store::open(dir, fail)?,
+    ) -> Self {
+        Self {
+            chain: Chain::new(Arc::clone(&storage), Arc::clone(&fail)),
+            cleaner: Cleaner::default(),
+            storage,
             vault,
             settings,
-            live: None,
-            rebuild: None,
-        })
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        self.store.dir()
-    }
-
-    /// Where the live projection stands; `None` when it was folded with other definitions and must be rebuilt.
-    pub(crate) fn stand(&mut self, definitions: &Definitions) -> Result<Option<Checkpoint>, Error> {
-        self.rebuild = None;
-        let mut state = match self.live.take() {
-            Some(state) => state,
-            None => self.load(definitions)?,
-        };
-        if state.manifest.definitions_digest != definitions.digest() {
-            return Ok(None);
+            fail,
+            owner,
+            given: Arc::default(),
+            newest: None,
+            held: BTreeMap::new(),
+            progress: Progress::default(),
         }
-        let reworded = state.manifest.definitions != *definitions;
-        if reworded || state.manifest.number == 0 {
-            state.manifest.definitions = definitions.clone();
-            self.publish(&mut state)?;
-        }
-        let checkpoint = state.manifest.checkpoint.clone();
-        self.live = Some(state);
-        Ok(Some(checkpoint))
     }
 
-    /// Folds a batch; into the live projection with a commit, into a rebuild without.
-    pub(crate) fn take_in(&mut self, target: Target, batch: LogBatch) -> Result<Done, Error> {
-        let begin = Instant::now();
-        let done = self.fold(target, batch)?;
-        metrics::batch(&done.counts, begin.elapsed());
-        Ok(done)
+    /// Forgets what is in memory: after an error it may be spoilt, or its commit may yet come to stand. Whatever is
+    /// wanted again is taken over anew, by a commit, which settles both.
+    pub(crate) fn forget(&mut self) {
+        self.held.clear();
+        self.newest = None;
     }
 
-    fn fold(&mut self, target: Target, batch: LogBatch) -> Result<Done, Error> {
-        // Taken out, so that an error leaves nothing behind and the next run loads again.
-        let slot = match target {
-            Target::Live => self.live.take(),
-            Target::Rebuild => self.rebuild.take(),
-        };
-        let mut state = slot.ok_or_else(|| Error::Worker {
-            reason: "there is no state to fold into; run again".to_owned(),
-        })?;
-        let mut done = Done {
-            counts: state.take_in(&self.tools(), batch)?,
-            ..Done::default()
-        };
-        match target {
-            Target::Live => {
-                self.publish(&mut state)?;
-                done.commits = 1;
-                let before: Vec<DataFile> = state.manifest.all_files().cloned().collect();
-                done.compacted = self.compact(&mut state)?;
-                if state.manifest.all_files().ne(&before) {
-                    self.publish(&mut state)?;
-                    done.commits = 2;
-                    // Only compaction leaves files without a use.
-                    self.clean()?;
-                }
-                self.live = Some(state);
-            }
-            Target::Rebuild => {
-                let before: Vec<DataFile> = state.manifest.all_files().cloned().collect();
-                done.compacted = self.compact(&mut state)?;
-                // No manifest names them, and none ever will.
-                for file in &before {
-                    if state.manifest.all_files().all(|kept| kept != file) {
-                        self.store.discard(file)?;
-                    }
-                }
-                self.rebuild = Some(state);
-            }
-        }
-        Ok(done)
-    }
-
-    /// Completes the report of a run.
-    pub(crate) fn settle(&mut self, progress: &mut Progress) -> Result<(), Error> {
-        if let Some(state) = &self.live {
-            progress.number = state.manifest.number;
-            progress.checkpoint = state.manifest.checkpoint.clone();
-        }
-        Ok(())
-    }
-
-    /// Starts a generation from nothing.
-    pub(crate) fn begin_rebuild(
+    /// Begins a run. The positions from which each shard held goes on; `None` when `start`, where the journal begins, is
+    /// needed, since shards are to be taken over, and was not given.
+    pub(crate) fn stand(
         &mut self,
-        definitions: Definitions,
-        start: Checkpoint,
-    ) -> Result<(), Error> {
-        self.live = None;
-        let number = store::numbers(self.store.dir())?
-            .last()
+        wish: &Wish,
+        start: Option<&Checkpoint>,
+    ) -> Result<Option<BTreeMap<u32, Checkpoint>>, Error> {
+        self.progress = Progress::default();
+        self.held.retain(|number, _| wish.shards.contains(number));
+        self.refresh()?;
+        let base = self.base();
+        if base.partitions > wish.partitions {
+            return Err(Error::Partitions {
+                topic: topics::PROFILE.to_owned(),
+                found: wish.partitions,
+                expected: base.partitions,
+            });
+        }
+        let digest = wish.definitions.digest();
+        let wanted = base.outdated(&digest);
+        // Beginning or giving up a generation is done by taking the shard over once more: there is one way to do it.
+        self.held
+            .retain(|_, held| fits(held.now.next.as_ref(), &base, wanted, &digest));
+        let taken: Vec<u32> = wish
+            .shards
+            .iter()
             .copied()
-            .unwrap_or(0);
-        let generation = match store::latest(self.store.dir()) {
-            Ok(manifest) => manifest.map_or(0, |manifest| manifest.generation + 1),
-            // Every rebuild is a commit, so no generation is greater than its manifest's number.
-            Err(Error::Corrupt { .. }) => number + 1,
-            // Among others a newer program's manifest, which is not ours to replace.
-            Err(other) => return Err(other),
+            .filter(|number| !self.held.contains_key(number))
+            .collect();
+        let nothing = Checkpoint::new();
+        let start = match start {
+            Some(start) => start,
+            None if !taken.is_empty() => return Ok(None),
+            None => &nothing,
         };
-        let window = Window::new(definitions.dedup_window_micros);
-        let mut manifest = Manifest::empty(definitions);
-        manifest.number = number;
-        manifest.generation = generation;
-        manifest.checkpoint = start;
-        self.rebuild = Some(State { manifest, window });
+        self.take_over(wish, &taken, start, &digest)?;
+        let making = |held: &Held| held.now.next.as_ref().is_some_and(|next| !next.complete);
+        self.progress.rebuilt = wanted.filter(|_| self.held.values().any(making));
+        self.purge_as_asked()?;
+        let forgotten = self.cleaner.is_behind(&self.base());
+        if !taken.is_empty() || forgotten {
+            self.clean()?;
+        }
+        let stands = self.held.values();
+        Ok(Some(
+            stands
+                .map(|held| (held.number, held.now.line().checkpoint.clone()))
+                .collect(),
+        ))
+    }
+
+    /// Takes shards over: raises their epochs to the number of the commit and loads what stands there.
+    fn take_over(
+        &mut self,
+        wish: &Wish,
+        taken: &[u32],
+        start: &Checkpoint,
+        digest: &str,
+    ) -> Result<(), Error> {
+        let owner = self.owner;
+        let definitions = &wish.definitions;
+        self.commit(|next| {
+            let mut changed = !taken.is_empty();
+            if next.number == 1 {
+                next.live = Some(Generation {
+                    number: 0,
+                    digest: digest.to_owned(),
+                    definitions: definitions.clone(),
+                });
+            }
+            if let Some(live) = &mut next.live
+                && live.digest == digest
+                && live.definitions != *definitions
+            {
+                // Reworded: nothing is folded otherwise for that.
+                live.definitions = definitions.clone();
+                changed = true;
+            }
+            next.partitions = next.partitions.max(wish.partitions);
+            let wanted = next.outdated(digest);
+            for number in taken {
+                let beginning = || Line::starting(partitions_of(start, *number));
+                let mut shard = next.shards.remove(number).unwrap_or_else(|| Shard {
+                    epoch: 0,
+                    owner,
+                    purged: next.purge,
+                    live: beginning(),
+                    next: None,
+                });
+                shard.epoch = next.number;
+                shard.owner = owner;
+                if !fits(shard.next.as_ref(), next, wanted, digest) {
+                    shard.next = wanted.map(|_| Next {
+                        generation: next.next_generation(),
+                        digest: digest.to_owned(),
+                        definitions: definitions.clone(),
+                        complete: false,
+                        line: beginning(),
+                    });
+                }
+                next.shards.insert(*number, shard);
+            }
+            changed
+        })?;
+        let manifest = self.base();
+        for number in taken {
+            let storage = self.storage.as_ref();
+            let loaded = Held::load(storage, &manifest, *number, &owner, &self.given);
+            let left = manifest.shards.get(number);
+            if let Some(shard) = self.unless_lost(*number, left, loaded)? {
+                tracing::info!(shard = number, epoch = shard.base.epoch, "shard taken over");
+                self.held.insert(*number, shard);
+            }
+        }
         Ok(())
     }
 
-    /// Swaps to the new generation.
-    pub(crate) fn finish_rebuild(&mut self, progress: &mut Progress) -> Result<(), Error> {
-        let mut state = self.rebuild.take().ok_or_else(|| Error::Worker {
-            reason: "there is no rebuild to finish; run again".to_owned(),
-        })?;
-        self.publish(&mut state)?;
-        progress.commits = 1;
-        self.clean()?;
-        self.live = Some(state);
-        self.settle(progress)
-    }
-
-    /// Merges all files of every table without the erased, and forgets what was before.
-    pub(crate) fn purge(&mut self, definitions: &Definitions) -> Result<Progress, Error> {
-        let mut state = match self.live.take() {
-            Some(state) => state,
-            None => self.load(definitions)?,
-        };
-        let mut progress = Progress::default();
-        for table in Table::ALL {
-            let all: Vec<usize> = (0..state.manifest.files(table).len()).collect();
-            if all.is_empty() {
+    /// Folds batches that begin where their shards stand, and commits. Those of shards lost meanwhile are left alone.
+    pub(crate) fn take_in(&mut self, batches: Vec<ShardBatch>) -> Result<(), Error> {
+        let begin = Instant::now();
+        let mut taken = Counts::default();
+        let mut touched = BTreeSet::new();
+        for batch in &batches {
+            let Some(mut held) = self.held.remove(&batch.shard) else {
+                continue;
+            };
+            if held.now.line().checkpoint != batch.from {
+                // Taken over again in between; the next run reads from where it stands.
+                self.held.insert(batch.shard, held);
                 continue;
             }
-            let vault = Arc::clone(&self.vault);
-            let mut keep = move |subjects: &[SubjectId]| {
-                live(vault.as_ref(), subjects).map_err(|source| Error::Vault {
-                    position: format!("compaction of {table}"),
-                    source: Box::new(source),
-                })
-            };
-            self.merge(&mut state, table, &all, Some(&mut keep))?;
-            progress.compacted.push(table);
+            let counts = held.take_in(&self.tools(), batch)?;
+            taken.add(&counts);
+            self.of_shard(batch.shard).counts.add(&counts);
+            self.held.insert(batch.shard, held);
+            touched.insert(batch.shard);
         }
-        self.store.sync_data()?;
-        self.publish(&mut state)?;
-        progress.commits = 1;
-        self.store.clean(1, Duration::ZERO)?;
-        self.live = Some(state);
-        self.settle(&mut progress)?;
+        self.commit(|_| false)?;
+        if self.compact(&touched)? {
+            self.commit(|_| false)?;
+            self.clean()?;
+        }
+        self.progress.counts.add(&taken);
+        metrics::batch(&taken, begin.elapsed());
+        Ok(())
+    }
+
+    /// Ends a run: says which generations have caught up with `end`, and reports.
+    pub(crate) fn settle(&mut self, end: &Checkpoint) -> Result<Progress, Error> {
+        for held in self.held.values_mut() {
+            let caught_up = held
+                .now
+                .line()
+                .checkpoint
+                .covers(&partitions_of(end, held.number));
+            if let Some(next) = &mut held.now.next {
+                next.complete |= caught_up;
+            }
+        }
+        let before = self.base().generation();
+        self.commit(|_| false)?;
+        if self.base().generation() != before {
+            self.clean()?;
+        }
+        self.report(end)
+    }
+
+    /// Asks every owner to fold everything again. Where nothing can be read, a new beginning is made.
+    pub(crate) fn request_rebuild(&mut self) -> Result<(), Error> {
+        match self.refresh() {
+            Ok(()) => {}
+            Err(Error::Corrupt { .. } | Error::Outdated { .. }) => {
+                self.forget();
+                let damaged = Manifest::after_damage(self.chain.newest_number()?);
+                self.newest = Some(Arc::new(damaged));
+            }
+            // Among others a newer program's manifest, which is not ours to replace.
+            Err(other) => return Err(other),
+        }
+        if self.newest.is_some() {
+            self.commit(|next| {
+                next.want_rebuild();
+                true
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Asks every owner to purge the erased, and does it for the shards held here.
+    pub(crate) fn request_purge(&mut self, end: &Checkpoint) -> Result<Progress, Error> {
+        // Before the first manifest there is nothing to be purged.
+        if self.newest.is_some() {
+            self.commit(|next| {
+                next.purge = next.number;
+                true
+            })?;
+            self.purge_as_asked()?;
+            self.clean()?;
+        }
+        self.report(end)
+    }
+
+    fn report(&mut self, end: &Checkpoint) -> Result<Progress, Error> {
+        let manifest = self.base();
+        let mut progress = std::mem::take(&mut self.progress);
+        progress.number = manifest.number;
+        progress.checkpoint = manifest.checkpoint();
+        progress.to_be_rebuilt = manifest.to_be_rebuilt();
+        progress.to_be_purged = manifest.to_be_purged();
+        progress
+            .shards
+            .retain(|number, _| self.held.contains_key(number));
+        for held in self.held.values() {
+            let shard = progress.shards.entry(held.number).or_default();
+            shard.epoch = held.base.epoch;
+            shard.next = held.now.line().checkpoint.clone();
+            shard.end = partitions_of(end, held.number);
+        }
         Ok(progress)
     }
 
-    fn tools(&self) -> Tools<'_> {
+    /// Publishes what `edit` changes (it says whether it does) and what the shards held have become, on top of whatever
+    /// others have committed. Nothing is published when nothing changed.
+    fn commit(&mut self, edit: impl Fn(&mut Manifest) -> bool) -> Result<(), Error> {
+        for attempt in 0.. {
+            let mut next = self.base().child(self.owner);
+            let mut changed = edit(&mut next);
+            let mut staged = Vec::new();
+            for held in self.held.values_mut().filter(|held| held.changed()) {
+                changed = true;
+                staged.append(&mut held.staged);
+                next.shards.insert(held.number, held.now.clone());
+            }
+            if !changed {
+                return Ok(());
+            }
+            if !staged.is_empty() {
+                self.storage.put(staged)?;
+                self.fail.reached(Step::AfterData);
+            }
+            next.swap_when_complete();
+            next.forget_when_purged();
+            match self.chain.publish(&mut next)? {
+                Committed::Ours => {
+                    let stands = self.held.values();
+                    metrics::committed(stands.map(|held| &held.now.line().checkpoint));
+                    tracing::debug!(manifest = next.number, "committed");
+                    self.progress.commits += 1;
+                    let next = Arc::new(next);
+                    for (number, held) in &mut self.held {
+                        if held.changed() {
+                            self.progress.shards.entry(*number).or_default().commits += 1;
+                        }
+                        if let Some(shard) = next.shards.get(number) {
+                            held.committed(shard);
+                        }
+                    }
+                    self.newest = Some(next);
+                    return Ok(());
+                }
+                Committed::Lost => {
+                    tracing::debug!(manifest = next.number, "another projector was faster");
+                    std::thread::sleep(pause_after_loss(&self.owner, attempt));
+                    self.refresh()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the newest manifest, and what it says of the shards held.
+    fn refresh(&mut self) -> Result<(), Error> {
+        self.newest = self.chain.latest(self.newest.as_ref())?;
+        let newest = self.base();
+        let (mut fenced, mut moved) = (Vec::new(), Vec::new());
+        for (number, held) in &mut self.held {
+            let found = newest.shards.get(number);
+            match held.base.standing(found) {
+                Standing::Same => {}
+                Standing::Swapped => {
+                    if let (Some(found), Some(now)) = (found, held.now.clone().swapped()) {
+                        held.base = found.clone();
+                        held.now = now;
+                    }
+                }
+                Standing::Moved => {
+                    tracing::warn!(shard = number, "an earlier commit of ours stands after all");
+                    moved.push(*number);
+                }
+                Standing::Fenced(by) => {
+                    fenced.push(Fenced {
+                        shard: *number,
+                        epoch: held.base.epoch,
+                        by,
+                    });
+                }
+            }
+        }
+        for number in moved {
+            self.held.remove(&number);
+        }
+        for one in fenced {
+            if let Some(held) = self.held.remove(&one.shard) {
+                self.discard(&held);
+            }
+            self.fenced(one);
+        }
+        Ok(())
+    }
+
+    /// What was done with the files of a shard that was left in some way; `None` when that failed because the shard was
+    /// lost meanwhile and its new owner has replaced the files: after a pause longer than they are kept.
+    pub(crate) fn unless_lost<T>(
+        &mut self,
+        number: u32,
+        left: Option<&Shard>,
+        done: Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let (error, left) = match (done, left) {
+            (Ok(done), _) => return Ok(Some(done)),
+            (Err(error @ Error::Corrupt { .. }), Some(left)) => (error, left),
+            (Err(error), _) => return Err(error),
+        };
+        self.refresh()?;
+        match left.standing(self.base().shards.get(&number)) {
+            Standing::Fenced(by) => {
+                self.fenced(Fenced {
+                    shard: number,
+                    epoch: left.epoch,
+                    by,
+                });
+                Ok(None)
+            }
+            Standing::Same | Standing::Swapped | Standing::Moved => Err(error),
+        }
+    }
+
+    fn fenced(&mut self, fenced: Fenced) {
+        tracing::warn!(%fenced, "shard lost; if this repeats, two projectors are given the same shard");
+        self.progress.fenced.push(fenced);
+    }
+
+    /// Removes what was written for a shard since its last commit and can no longer be committed. Its present owner would
+    /// find it, too, but perhaps much later. What may have been committed without our learning it is not here: after such
+    /// an error nothing is held.
+    fn discard(&self, lost: &Held) {
+        let kept: BTreeSet<&str> = lost.base.all_files().map(|file| &*file.path).collect();
+        for file in lost.now.all_files() {
+            if !kept.contains(&*file.path)
+                && let Err(error) = self.storage.remove(&file.path)
+            {
+                tracing::warn!(%error, "a file of a lost shard stays until its owner cleans up");
+            }
+        }
+    }
+
+    /// The manifest on which the next one is built.
+    pub(crate) fn base(&self) -> Arc<Manifest> {
+        match &self.newest {
+            Some(newest) => Arc::clone(newest),
+            None => Arc::new(Manifest::nothing()),
+        }
+    }
+
+    pub(crate) fn of_shard(&mut self, number: u32) -> &mut ShardProgress {
+        self.progress.shards.entry(number).or_default()
+    }
+
+    /// Purges the shards held of the erased, where their owner was asked to.
+    fn purge_as_asked(&mut self) -> Result<(), Error> {
+        if self.purge()? {
+            self.commit(|_| false)?;
+        }
+        Ok(())
+    }
+
+    fn clean(&mut self) -> Result<(), Error> {
+        let base = self.base();
+        let storage = self.storage.as_ref();
+        let (keep, keep_for) = (self.settings.keep_manifests, self.settings.keep_for);
+        self.cleaner
+            .clean(storage, &base, &self.held, keep, keep_for)
+    }
+
+    pub(crate) fn tools(&self) -> Tools<'_> {
         Tools {
-            store: &self.store,
+            storage: self.storage.as_ref(),
             vault: self.vault.as_ref(),
             settings: &self.settings,
+            fail: self.fail.as_ref(),
         }
     }
+}
 
-    /// Loads the newest manifest and its de-duplication window.
-    fn load(&self, definitions: &Definitions) -> Result<State, Error> {
-        let dir = self.store.dir();
-        let Some(manifest) = store::latest(dir)? else {
-            return Ok(State {
-                window: Window::new(definitions.dedup_window_micros),
-                manifest: Manifest::empty(definitions.clone()),
-            });
-        };
-        let mut window = Window::new(manifest.definitions.dedup_window_micros);
-        for file in &manifest.seen {
-            for batch in files::read(dir, file, 65_536)? {
-                seen::restore_batch(&mut window, &batch?)?;
-            }
+/// Whether a shard whose generation in the making is `next` is what somebody who folds by `digest` needs.
+fn fits(next: Option<&Next>, manifest: &Manifest, wanted: Option<Rebuilt>, digest: &str) -> bool {
+    match (next, wanted) {
+        (None, None) => true,
+        (Some(next), Some(_)) => {
+            next.digest == digest && next.generation >= manifest.next_generation()
         }
-        // What a crash left is removed before anything new is written.
-        self.clean()?;
-        Ok(State { manifest, window })
+        (None, Some(_)) | (Some(_), None) => false,
     }
+}
 
-    fn clean(&self) -> Result<(), Error> {
-        let Settings {
-            keep_manifests,
-            keep_for,
-            ..
-        } = self.settings;
-        self.store.clean(keep_manifests, keep_for)
-    }
-
-    fn publish(&self, state: &mut State) -> Result<(), Error> {
-        let mut next = state.manifest.clone();
-        next.number += 1;
-        next.parent = (state.manifest.number > 0).then_some(state.manifest.number);
-        self.store.publish(&mut next)?;
-        metrics::committed(&next.checkpoint);
-        tracing::debug!(manifest = next.number, checkpoint = %next.checkpoint, "committed");
-        state.manifest = next;
-        Ok(())
-    }
-
-    /// Compacts the tables with too many files; nothing is published here.
-    fn compact(&self, state: &mut State) -> Result<Vec<Table>, Error> {
-        let mut compacted = Vec::new();
-        for table in Table::ALL {
-            if let Some(chosen) = choose(state.manifest.files(table), self.settings.max_files) {
-                self.merge(state, table, &chosen, None)?;
-                compacted.push(table);
-            }
+/// The part of a checkpoint that is about one shard.
+pub(crate) fn partitions_of(checkpoint: &Checkpoint, shard: u32) -> Checkpoint {
+    let mut part = Checkpoint::new();
+    for (topic, partition, next) in checkpoint.iter() {
+        if partition == shard {
+            part.set(topic, partition, next);
         }
-        if state.manifest.seen.len() > self.settings.max_files {
-            state.window.forget_expired();
-            let number = state.manifest.number + 1;
-            let file = write_seen(&self.tools(), number, &state.window.all())?;
-            state.manifest.seen = file.into_iter().collect();
-        }
-        self.store.sync_data()?;
-        Ok(compacted)
     }
-
-    /// Replaces the chosen files of a table by one.
-    fn merge<'k>(
-        &self,
-        state: &mut State,
-        table: Table,
-        chosen: &[usize],
-        keep: Option<&'k mut Keep<'k>>,
-    ) -> Result<(), Error> {
-        let old = state.manifest.files(table);
-        let merged: Vec<&DataFile> = chosen.iter().map(|at| &old[*at]).collect();
-        let catalog = &state.manifest.definitions.catalog;
-        let file = files::write(
-            &self.store,
-            table.as_str(),
-            state.manifest.number + 1,
-            &Snapshot::file_schema(table, catalog),
-            self.settings.row_group_rows,
-            Merge::new(self.store.dir(), table, catalog, &merged, BATCH_ROWS, keep)?,
-        )?;
-        metrics::compacted(table);
-        let mut at = 0;
-        let files = state.manifest.tables.entry(table).or_default();
-        files.retain(|_| {
-            at += 1;
-            !chosen.contains(&(at - 1))
-        });
-        files.extend(file);
-        Ok(())
-    }
+    part
 }

@@ -1,13 +1,13 @@
 //! What every session shares: the stores, the clock, the limits and the cache of subject vectors.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use assent_consent::Timestamp;
 use assent_journal::Journal;
 use assent_permit::Permit;
+use assent_projection::Profiles;
 use assent_vault::{RandomSource, Vault};
 
 use crate::error::Result;
@@ -35,8 +35,8 @@ pub struct Stores {
     pub journal: Arc<dyn Journal>,
     /// For the identifiers of an export; a query never asks it.
     pub vault: Arc<dyn Vault>,
-    /// The directory of the projection.
-    pub profiles: PathBuf,
+    /// The profiles.
+    pub profiles: Arc<Profiles>,
 }
 
 /// What one query may take.

@@ -167,7 +167,7 @@ impl LawfulSession {
             manifest: snapshot.as_ref().map_or(0, |s| s.manifest().number),
             projected: snapshot
                 .as_ref()
-                .map_or_else(Checkpoint::new, |s| s.manifest().checkpoint.clone()),
+                .map_or_else(Checkpoint::new, |s| s.manifest().checkpoint()),
         };
         let shapes = gate::visible(&registry, &purpose.categories);
         let gate = Arc::new(Gate {
@@ -422,8 +422,8 @@ pub(crate) fn refused(error: &assent_permit::Error) -> Error {
 }
 
 pub(crate) async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
-    let directory = engine.stores.profiles.clone();
-    let read = tokio::task::spawn_blocking(move || Snapshot::latest(&directory)).await;
+    let profiles = Arc::clone(&engine.stores.profiles);
+    let read = tokio::task::spawn_blocking(move || profiles.latest()).await;
     match read {
         Ok(Ok(snapshot)) => Ok(snapshot),
         Ok(Err(error)) => {

@@ -1,19 +1,19 @@
 //! The commit protocol and what it guards: conflicts, damage, definitions, tombstones, missing keys, cleaning up.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use assent_event::{AccountMembership, Behaviour, Traits};
 use assent_projection::{
-    Error, ErrorKind, FailPoint, Projector, Rebuilt, Settings, Snapshot, Step, Table,
-    canonical_dump,
+    Error, ErrorKind, Projector, Rebuilt, Settings, Snapshot, Table, canonical_dump,
 };
 use assent_vault::Vault;
 
 use crate::catalog::{catalog, definitions, derived};
-use crate::memory_journal::MemoryJournal;
-use crate::replay::{assert_same, dump, open, settings, snapshot};
+use crate::memory_journal::{MemoryJournal, PARTITIONS};
+use crate::replay::{assert_same, dump, newest, open, settings, snapshot};
 use crate::story::{DAY, Room, draft, malformed, open_vault, story, subject};
 
 fn data_files(dir: &Path) -> Vec<PathBuf> {
@@ -48,71 +48,12 @@ async fn a_run_without_news_writes_nothing_and_the_first_always_commits() {
 }
 
 #[tokio::test]
-async fn two_projectors_do_not_share_a_directory() {
-    let room = Room::new();
-    let journal = room.journal(Vec::new());
-    let _first = open(&room, "p", &journal, &definitions(), settings());
-    let second = Projector::open(
-        &room.dir.path().join("p"),
-        journal,
-        room.vault.clone(),
-        definitions(),
-        settings(),
-    );
-    let error = second.err().unwrap();
-    assert!(matches!(error, Error::Locked { .. }), "{error}");
-    assert_eq!(error.kind(), ErrorKind::Conflict);
-}
-
-/// A rival that commits between our data and our manifest.
-struct Rival(PathBuf);
-
-impl FailPoint for Rival {
-    fn reached(&self, step: Step) {
-        let manifest = self.0.join("manifest/00000000000000000002.json");
-        if step == Step::BeforeManifest
-            && self.0.join("manifest/00000000000000000001.json").exists()
-        {
-            fs::write(manifest, b"committed by another").unwrap();
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_lost_race_is_a_conflict_and_leaves_nothing_visible() {
-    let room = Room::new();
-    let journal = room.journal(story(1, 20, 3, false));
-    let dir = room.dir.path().join("p");
-    let fail = Arc::new(Rival(dir.clone()));
-    let mut projector = Projector::open_with(
-        &dir,
-        journal.clone(),
-        room.vault.clone(),
-        definitions(),
-        settings(),
-        fail,
-    )
-    .unwrap();
-    let error = projector.run_once().await.unwrap_err();
-    assert!(matches!(error, Error::Conflict { number: 2 }), "{error}");
-    assert_eq!(error.kind(), ErrorKind::Conflict);
-    // The rival's manifest stands as the rival wrote it.
-    let rival = fs::read(dir.join("manifest/00000000000000000002.json")).unwrap();
-    assert_eq!(rival, b"committed by another");
-    // Once it is gone, the next run begins where the last commit stands.
-    fs::remove_file(dir.join("manifest/00000000000000000002.json")).unwrap();
-    drop(projector);
-    let mut projector = open(&room, "p", &journal, &definitions(), settings());
-    assert_eq!(projector.run_once().await.unwrap().counts.folded, 20);
-}
-
-#[tokio::test]
 async fn another_catalogue_rebuilds_and_another_wording_does_not() {
     let room = Room::new();
     let journal = room.journal(story(2, 80, 4, true));
     let mut projector = open(&room, "p", &journal, &definitions(), settings());
     projector.run_once().await.unwrap();
-    let before = projector.snapshot().await.unwrap().unwrap();
+    let before = newest(&room, "p");
 
     let mut reworded = definitions();
     reworded.catalog.identified[0].description = "where they live".to_owned();
@@ -121,9 +62,9 @@ async fn another_catalogue_rebuilds_and_another_wording_does_not() {
     projector.adopt(reworded.clone()).unwrap();
     let progress = projector.run_once().await.unwrap();
     assert_eq!(progress.rebuilt, None);
-    let after = projector.snapshot().await.unwrap().unwrap();
+    let after = newest(&room, "p");
     assert_eq!(
-        after.manifest().definitions,
+        *after.definitions(),
         reworded,
         "readers see the new wording"
     );
@@ -135,11 +76,11 @@ async fn another_catalogue_rebuilds_and_another_wording_does_not() {
     projector.adopt(extended.clone()).unwrap();
     let progress = projector.run_once().await.unwrap();
     assert_eq!(progress.rebuilt, Some(Rebuilt::DefinitionsChanged));
-    let rebuilt = projector.snapshot().await.unwrap().unwrap();
-    assert_eq!(rebuilt.manifest().generation, 1);
+    let rebuilt = newest(&room, "p");
+    assert_eq!(rebuilt.manifest().generation(), 1);
     let mut fresh = open(&room, "fresh", &journal, &extended, settings());
     fresh.run_once().await.unwrap();
-    assert_same(&rebuilt, &fresh.snapshot().await.unwrap().unwrap());
+    assert_same(&rebuilt, &newest(&room, "fresh"));
 
     // Readers of the old snapshot still find its files: two manifests are kept.
     after.verify().unwrap();
@@ -164,9 +105,13 @@ async fn a_damaged_data_file_is_named_and_a_rebuild_mends_it() {
     let journal = room.journal(story(3, 80, 4, true));
     let mut projector = open(&room, "p", &journal, &definitions(), settings());
     projector.run_once().await.unwrap();
-    let snapshot = projector.snapshot().await.unwrap().unwrap();
+    let snapshot = newest(&room, "p");
     let sound = dump(&snapshot);
-    let path = snapshot.path(&snapshot.files(Table::Events)[0]);
+    let path = room
+        .dir
+        .path()
+        .join("p")
+        .join(&snapshot.files(Table::Events)[0].path);
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -193,7 +138,7 @@ async fn a_damaged_data_file_is_named_and_a_rebuild_mends_it() {
     );
 
     projector.rebuild().await.unwrap();
-    let mended = projector.snapshot().await.unwrap().unwrap();
+    let mended = newest(&room, "p");
     mended.verify().unwrap();
     assert_eq!(dump(&mended), sound);
 }
@@ -204,8 +149,12 @@ async fn compaction_never_spreads_damage() {
     let journal = room.journal(story(3, 80, 4, false));
     let mut projector = open(&room, "p", &journal, &definitions(), settings());
     projector.run_once().await.unwrap();
-    let before = projector.snapshot().await.unwrap().unwrap();
-    let path = before.path(&before.files(Table::Members)[0]);
+    let before = newest(&room, "p");
+    let path = room
+        .dir
+        .path()
+        .join("p")
+        .join(&before.files(Table::Members)[0].path);
     let mut bytes = fs::read(&path).unwrap();
     bytes[10] ^= 1;
     fs::write(&path, &bytes).unwrap();
@@ -251,11 +200,11 @@ async fn a_damaged_manifest_is_named_and_a_rebuild_mends_it() {
             ErrorKind::Corrupt
         );
     }
-    let newer = text.replace("\"format\":1", "\"format\":2");
+    let newer = text.replace("\"format\":2", "\"format\":3");
     fs::write(&path, newer).unwrap();
     assert!(matches!(
         Snapshot::latest(&dir).unwrap_err(),
-        Error::Format { found: 2, .. }
+        Error::Format { found: 3, .. }
     ));
     let mut projector = open(&room, "p", &journal, &definitions(), settings());
     let error = projector.rebuild().await.unwrap_err();
@@ -282,15 +231,10 @@ async fn every_record_is_accounted_for() {
     let wordless = room.append(&journal, vec![draft(800_000, 1, 0, wordless)]);
     let mut projector = open(&room, "p", &journal, &definitions(), settings());
     projector.run_once().await.unwrap();
-    let manifest = projector
-        .snapshot()
-        .await
-        .unwrap()
-        .unwrap()
-        .manifest()
-        .clone();
-    assert_eq!(manifest.counts.folded, 50);
-    assert_eq!(manifest.counts.records(), 55);
+    let manifest = newest(&room, "p").manifest().clone();
+    assert_eq!(manifest.counts().folded, 50);
+    assert_eq!(manifest.counts().records(), 55);
+    let skipped = manifest.skipped();
     for (position, code) in positions.iter().chain(&wordless).zip([
         "kind_misplaced",
         "envelope_unreadable",
@@ -298,7 +242,7 @@ async fn every_record_is_accounted_for() {
         "schema_unknown",
         "block_missing",
     ]) {
-        let named = manifest.skipped.iter().find(|skipped| {
+        let named = skipped.iter().find(|skipped| {
             skipped.topic == position.topic.as_str()
                 && (skipped.partition, skipped.offset) == (position.partition, position.offset)
         });
@@ -346,23 +290,28 @@ async fn the_erased_are_tombstones_and_are_purged() {
 
     room.vault.destroy(subject(2)).unwrap();
     let progress = projector.purge_erased().await.unwrap();
-    assert_eq!(progress.compacted, Table::ALL);
+    assert_eq!(progress.compacted, BTreeSet::from(Table::ALL));
     let purged = snapshot(&dir);
     assert_eq!(mentions(&purged), 0);
     assert_eq!(manifests(&dir), 1, "no older manifest keeps the rows");
-    let named: usize = Table::ALL
-        .iter()
-        .map(|table| purged.files(*table).len())
-        .sum();
-    assert_eq!(named, Table::ALL.len());
-    assert_eq!(data_files(&dir).len(), named + purged.manifest().seen.len());
+    let mut named = 0;
+    for shard in purged.manifest().shards.values() {
+        named += shard.live.seen.len();
+        for table in Table::ALL {
+            let files = shard.live.files(table).len();
+            assert!(files <= 1, "{table}");
+            named += files;
+        }
+    }
+    assert!(named > Table::ALL.len());
+    assert_eq!(data_files(&dir).len(), named);
 
     // A rebuild from the log that can still be read says the same.
     let mut fresh = open(&room, "fresh", &journal, &definitions(), self::settings());
     fresh.run_once().await.unwrap();
-    let fresh = fresh.snapshot().await.unwrap().unwrap();
+    let fresh = newest(&room, "fresh");
     assert_eq!(dump(&purged), dump(&fresh));
-    assert_eq!(fresh.manifest().counts.erased, gone + 1);
+    assert_eq!(fresh.manifest().counts().erased, gone + 1);
 }
 
 #[tokio::test]
@@ -370,14 +319,9 @@ async fn a_missing_key_stops_the_projector() {
     let room = Room::new();
     let journal = room.journal(story(6, 30, 3, false));
     let stranger = Arc::new(open_vault(&room.dir.path().join("other.redb")));
-    let mut projector = Projector::open(
-        &room.dir.path().join("p"),
-        journal.clone(),
-        stranger,
-        definitions(),
-        settings(),
-    )
-    .unwrap();
+    let mut parts = room.alone("p", journal.clone());
+    parts.vault = stranger;
+    let mut projector = Projector::open(parts, definitions(), settings()).unwrap();
     let error = projector.run_once().await.unwrap_err();
     assert!(matches!(error, Error::Vault { .. }), "{error}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
@@ -407,8 +351,8 @@ async fn a_repetition_counts_once_within_the_window_and_again_after_it() {
     };
     let mut projector = open(&room, "p", &journal, &definitions(), settings);
     projector.run_once().await.unwrap();
-    let snapshot = projector.snapshot().await.unwrap().unwrap();
-    let counts = &snapshot.manifest().counts;
+    let snapshot = newest(&room, "p");
+    let counts = &snapshot.manifest().counts();
     assert_eq!((counts.folded, counts.duplicates), (3, 1));
     assert_eq!(canonical_dump(&snapshot, Table::Events).unwrap().len(), 3);
 }
@@ -429,7 +373,7 @@ async fn a_restart_remembers_what_was_seen() {
         assert_eq!((counts.folded, counts.duplicates), (0, 1));
     }
     let snapshot = snapshot(&room.dir.path().join("p"));
-    let counts = &snapshot.manifest().counts;
+    let counts = &snapshot.manifest().counts();
     assert_eq!((counts.folded, counts.duplicates), (1, 3));
 }
 
@@ -449,18 +393,21 @@ async fn old_manifests_go_with_their_files_and_compaction_keeps_files_few() {
         room.append(&journal, chunk.to_vec());
         compacted += projector.run_once().await.unwrap().compacted.len();
         let snapshot = snapshot(&dir);
-        for table in Table::ALL {
-            assert!(snapshot.files(table).len() <= 3, "round {round}: {table}");
+        for shard in snapshot.manifest().shards.values() {
+            for table in Table::ALL {
+                let files = shard.live.files(table).len();
+                assert!(files <= 3, "round {round}: {table}");
+            }
+            assert!(shard.live.seen.len() <= 3);
         }
-        assert!(snapshot.manifest().seen.len() <= 3);
         assert!(
             manifests(&dir) <= 3 + 2 * 3,
             "cleaned with every compaction"
         );
-        assert!(data_files(&dir).len() <= 9 * (Table::ALL.len() + 1));
+        assert!(data_files(&dir).len() <= 3 * 9 * (Table::ALL.len() + 1));
     }
     assert!(compacted > 10);
-    assert_eq!(snapshot(&dir).manifest().counts.records(), 240);
+    assert_eq!(snapshot(&dir).manifest().counts().records(), 240);
 }
 
 #[tokio::test]
@@ -478,7 +425,7 @@ async fn a_projector_runs_until_it_is_told_to_stop() {
     );
     let folded = || {
         let snapshot = Snapshot::latest(&dir).unwrap();
-        snapshot.map_or(0, |snapshot| snapshot.manifest().counts.folded)
+        snapshot.map_or(0, |snapshot| snapshot.manifest().counts().folded)
     };
     while folded() < 31 {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
@@ -501,4 +448,74 @@ fn files_have_the_layout_that_is_documented() {
         .map(|field| field.name().clone())
         .collect();
     assert_eq!(columns, fields);
+}
+
+/// Manifests of the first format know no shards, so the projection is folded anew, and only when that is asked for: the
+/// journal may retain less than the projection.
+#[tokio::test]
+async fn a_projection_of_the_first_format_is_refused_until_it_is_rebuilt() {
+    let room = Room::new();
+    let journal = room.journal(story(3, 40, 4, true));
+    let dir = room.dir.path().join("p");
+    for folder in ["data", "manifest"] {
+        fs::create_dir_all(dir.join(folder)).unwrap();
+    }
+    let manifest = dir.join("manifest/00000000000000000003.json");
+    let orphan = dir.join("data/members-00000000000000000003-0.parquet");
+    fs::write(&manifest, include_bytes!("fixtures/manifest-format-1.json")).unwrap();
+    fs::write(&orphan, b"rows of an older program").unwrap();
+
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    for error in [
+        Snapshot::latest(&dir).unwrap_err(),
+        projector.run_once().await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Outdated { found: 1, .. }), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(
+            error.to_string().contains("assent project --rebuild"),
+            "{error}"
+        );
+    }
+    assert!(
+        manifest.exists() && orphan.exists(),
+        "nothing is touched until then"
+    );
+
+    let progress = projector.rebuild().await.unwrap();
+    assert!(progress.number > 3);
+    let mut fresh = open(&room, "fresh", &journal, &definitions(), settings());
+    fresh.run_once().await.unwrap();
+    assert_same(&newest(&room, "p"), &newest(&room, "fresh"));
+    assert!(
+        !orphan.exists(),
+        "what the older program wrote is gone with its manifests"
+    );
+}
+
+#[tokio::test]
+async fn topics_that_are_cut_differently_are_refused() {
+    let room = Room::new();
+    let journal = room.journal(story(3, 20, 4, true));
+    let mut projector = open(&room, "p", &journal, &definitions(), settings());
+    projector.run_once().await.unwrap();
+    journal.claim_partitions(assent_event::topics::BEHAVIOUR, PARTITIONS + 1);
+    let error = projector.run_once().await.unwrap_err();
+    assert!(matches!(error, Error::Partitions { .. }), "{error}");
+    // Both alike, and fewer than the projection knows.
+    journal.claim_partitions(assent_event::topics::BEHAVIOUR, PARTITIONS - 1);
+    journal.claim_partitions(assent_event::topics::PROFILE, PARTITIONS - 1);
+    let error = projector.run_once().await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Partitions {
+                found: 2,
+                expected: 3,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(error.kind(), ErrorKind::Conflict);
 }

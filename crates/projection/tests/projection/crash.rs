@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal};
-use assent_projection::{FailPoint, NoFailPoint, Projector, Settings, Step, Table};
+use assent_projection::{FailPoint, NoFailPoint, Parts, Projector, Settings, Step, Table};
 
 use crate::catalog::definitions;
 use crate::memory_journal::PARTITIONS;
 use crate::replay::{assert_same, settings, snapshot};
-use crate::story::{Room, open_vault, story, topics};
+use crate::story::{Room, open_vault, owner, story, topics};
 
 const DIR: &str = "ASSENT_TEST_CRASH_DIR";
 const STEP: &str = "ASSENT_TEST_CRASH_STEP";
@@ -45,15 +45,14 @@ fn journal(dir: &Path) -> EmbeddedJournal {
 fn project(dir: &Path, to: &str, settings: Settings, fail: Arc<dyn FailPoint>) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut projector = Projector::open_with(
+        let parts = Parts::alone(
             &dir.join(to),
             Arc::new(journal(dir)),
             Arc::new(open_vault(&dir.join("vault.redb"))),
-            definitions(),
-            settings,
-            fail,
+            owner(),
         )
         .unwrap();
+        let mut projector = Projector::open_with(parts, definitions(), settings, fail).unwrap();
         projector.run_once().await.unwrap();
     });
 }
@@ -123,7 +122,7 @@ fn killed_at_every_step_and_started_again_it_says_the_same() {
         snapshot(&dir.join("projection")),
         snapshot(&dir.join("whole")),
     );
-    assert!(after.manifest().counts.folded > before.manifest().counts.folded);
+    assert!(after.manifest().counts().folded > before.manifest().counts().folded);
     after.verify().unwrap();
     assert_same(&after, &whole);
 

@@ -15,7 +15,7 @@ use assent_vault::Draft;
 use serde_json::Value;
 
 use crate::catalog::{catalog, definitions};
-use crate::replay::{open, settings};
+use crate::replay::{newest, open, settings};
 use crate::story::{DAY, Room, SECOND, at, draft, story, subject};
 
 const PEOPLE: u8 = 6;
@@ -187,7 +187,7 @@ async fn projected(room: &Room, log: Vec<Draft>, batch_records: usize) -> Snapsh
     };
     let mut projector = open(room, "projection", &journal, &definitions(), settings);
     projector.run_once().await.unwrap();
-    projector.snapshot().await.unwrap().unwrap()
+    newest(room, "projection")
 }
 
 fn finisher(at: Timestamp, latest: Option<Timestamp>) -> Finisher {
@@ -202,7 +202,7 @@ async fn finished_columns_are_those_of_the_naive_evaluator() {
     let partials = snapshot.read(Table::Members).unwrap();
     assert!(partials.len() > 10, "several partial rows a subject");
     let groups = Groups::by_member(&partials, member_of).unwrap();
-    let latest = snapshot.manifest().latest.unwrap();
+    let latest = snapshot.manifest().latest().unwrap();
     let mut windows_differ = false;
     for days in [0, 20, 50, 90, 100, 130, 400] {
         let at = at(days * DAY + 7 * SECOND);
@@ -281,7 +281,7 @@ async fn masked_cells_are_neutral_and_a_wholly_masked_count_is_null() {
         .iter()
         .map(|batch| mask(batch, &transaction))
         .collect();
-    for latest in [None, snapshot.manifest().latest] {
+    for latest in [None, snapshot.manifest().latest()] {
         let finished = shown(&finisher(at, latest).finish(&masked, &groups).unwrap());
         let clear = shown(&finisher(at, latest).finish(&partials, &groups).unwrap());
         for ((member, name), value) in &finished {
@@ -355,7 +355,7 @@ async fn attributes_are_merged_one_by_one_and_the_latest_wins() {
         };
         let mut projector = open(&room, room_dir, &journal, &definitions(), settings);
         projector.run_once().await.unwrap();
-        let snapshot = projector.snapshot().await.unwrap().unwrap();
+        let snapshot = newest(&room, room_dir);
 
         let rows = |table, merge: Merge, at: i64| {
             let partials = snapshot.read(table).unwrap();

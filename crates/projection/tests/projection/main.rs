@@ -8,8 +8,14 @@
 mod catalog;
 mod commit;
 mod crash;
+mod fencing;
 mod finish;
+mod fleet;
+mod lost_answers;
 mod measure;
 mod memory_journal;
+mod memory_storage;
 mod replay;
+mod rivals;
+mod storage;
 mod story;

@@ -9,7 +9,7 @@ use assent_projection::{Groups, Settings, Table, members};
 use assent_vault::{RandomSource, Sealer};
 
 use crate::catalog::{catalog, definitions};
-use crate::replay::{open, settings};
+use crate::replay::{newest, open, settings};
 use crate::story::{DAY, Room, at, story, topics};
 
 struct Nothing;
@@ -50,7 +50,7 @@ async fn measure() {
     let projecting = begun.elapsed();
     assert_eq!(progress.counts.records(), EVENTS as u64);
 
-    let snapshot = projector.snapshot().await.unwrap().unwrap();
+    let snapshot = newest(&room, "p");
     let partials = snapshot.read(Table::Members).unwrap();
     let begun = Instant::now();
     let groups = Groups::by_subject(&partials).unwrap();

@@ -17,11 +17,18 @@ pub struct MemoryJournal {
     records: Mutex<BTreeMap<(Topic, u32), Vec<Stored>>>,
     /// What readers may see; `None` is everything.
     visible: Mutex<Option<Checkpoint>>,
+    /// How many partitions a topic claims to have, where that is not the truth.
+    claims: Mutex<BTreeMap<String, u32>>,
 }
 
 impl MemoryJournal {
     pub fn show(&self, visible: Option<Checkpoint>) {
         *self.visible.lock().unwrap() = visible;
+    }
+
+    pub fn claim_partitions(&self, topic: &str, partitions: u32) {
+        let mut claims = self.claims.lock().unwrap();
+        claims.insert(topic.to_owned(), partitions);
     }
 
     pub fn put(&self, record: Record) -> Position {
@@ -75,8 +82,9 @@ impl MemoryJournal {
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    fn partitions(&self, _topic: &Topic) -> Result<u32, Error> {
-        Ok(PARTITIONS)
+    fn partitions(&self, topic: &Topic) -> Result<u32, Error> {
+        let claims = self.claims.lock().unwrap();
+        Ok(claims.get(topic.as_str()).copied().unwrap_or(PARTITIONS))
     }
 
     async fn append(&self, records: Vec<Record>) -> Result<Vec<Position>, Error> {

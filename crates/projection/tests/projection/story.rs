@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use assent_consent::{SubjectId, Timestamp};
 use assent_event::{
     AccountMembership, Behaviour, EventId, Kind, Payload, SubscriptionChange, Times, Traits, topics,
 };
-use assent_journal::{Position, Record, Topic};
+use assent_journal::{Journal, Position, Record, Topic};
+use assent_projection::{Owner, Parts};
 use assent_vault::{Draft, EmbeddedVault, MasterKey, Sealer, SharedRng};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -69,6 +71,12 @@ impl Room {
             .collect()
     }
 
+    /// The parts of a projector that works alone in a directory of this room.
+    pub fn alone(&self, name: &str, journal: Arc<dyn Journal>) -> Parts {
+        let vault = self.vault.clone();
+        Parts::alone(&self.dir.path().join(name), journal, vault, owner()).unwrap()
+    }
+
     pub fn journal(&self, drafts: Vec<Draft>) -> Arc<MemoryJournal> {
         let journal = MemoryJournal::default();
         self.append(&journal, drafts);
@@ -82,6 +90,16 @@ impl Room {
             .map(|record| journal.put(record))
             .collect()
     }
+}
+
+/// A token that no other projector of the tests has.
+pub fn owner() -> Owner {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    // Tests start processes of their own.
+    bytes[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+    Owner::from_bytes(bytes)
 }
 
 pub fn topics() -> [Topic; 2] {

@@ -1,17 +1,16 @@
 //! Which rows of a file belong to which subject, computed once per file and kept.
 //!
 //! Profile files never change, so what is cached here holds for the life of the process, as do the numbers of the permit
-//! index. It is keyed by path, checksum and size: after a rebuild a name can come back with other rows in it. A subject that had no number when its file was first read is kept by id and looked up
-//! again by every query: it may have decided since.
+//! index. A subject that had no number when its file was first read is kept by id and looked up again by every query: it
+//! may have decided since.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray};
 use assent_consent::SubjectId;
-use assent_projection::DataFile;
+use assent_projection::StoredFile;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -27,7 +26,7 @@ pub(crate) const SUBJECT: &str = "subject";
 /// A profile file as the gate sees it: its footer and its subjects, run by run.
 #[derive(Debug)]
 pub(crate) struct ProfileFile {
-    path: PathBuf,
+    stored: StoredFile,
     pub(crate) metadata: ArrowReaderMetadata,
     /// Rows per row group.
     pub(crate) groups: Vec<usize>,
@@ -37,9 +36,10 @@ pub(crate) struct ProfileFile {
 }
 
 impl ProfileFile {
-    fn read(path: &Path, rows: u64, number_of: impl Fn(&SubjectId) -> Option<u32>) -> Result<Self> {
+    fn read(stored: StoredFile, number_of: impl Fn(&SubjectId) -> Option<u32>) -> Result<Self> {
         let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-        let file = open(path)?;
+        let file = open(&stored)?;
+        let rows = stored.data().rows;
         let metadata =
             ArrowReaderMetadata::load(&file, options).map_err(|error| unreadable(&error))?;
         let groups: Vec<usize> = metadata
@@ -82,7 +82,7 @@ impl ProfileFile {
         }
         runs.runs.shrink_to_fit();
         Ok(Self {
-            path: path.to_owned(),
+            stored,
             metadata,
             groups,
             runs: runs.runs,
@@ -90,15 +90,18 @@ impl ProfileFile {
         })
     }
 
-    /// Opens the file for reading.
+    /// Opens the file for reading; blocks, and fetches it where profiles lie elsewhere.
     pub(crate) fn open(&self) -> Result<File> {
-        open(&self.path)
+        open(&self.stored)
     }
 }
 
-fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| {
-        tracing::warn!(kind = ?error.kind(), "a profile file could not be opened");
+fn open(stored: &StoredFile) -> Result<File> {
+    stored.open().map_err(|error| {
+        tracing::warn!(
+            kind = error.kind().as_str(),
+            "a profile file could not be opened"
+        );
         Error::unavailable("profile_file", "a profile file is not there")
             .help("ask again: compaction may just have replaced it")
     })
@@ -142,25 +145,18 @@ impl Runs {
     }
 }
 
-/// The files in use, bounded by the number of runs they hold; the one taken in first gives way.
+/// The files in use, by path, bounded by the number of runs they hold; the one taken in first gives way. No path ever
+/// names two files.
 #[derive(Debug)]
 pub(crate) struct FileCache {
     budget: usize,
     held: Mutex<Held>,
 }
 
-/// What makes a file the same file.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    path: PathBuf,
-    crc32: u32,
-    bytes: u64,
-}
-
 #[derive(Debug, Default)]
 struct Held {
-    files: HashMap<Key, Arc<ProfileFile>>,
-    order: VecDeque<Key>,
+    files: HashMap<String, Arc<ProfileFile>>,
+    order: VecDeque<String>,
     runs: usize,
 }
 
@@ -176,26 +172,19 @@ impl FileCache {
     /// The file that a manifest names, read if need be. Blocks on disk.
     pub(crate) fn get(
         &self,
-        path: PathBuf,
-        data: &DataFile,
+        stored: StoredFile,
         number_of: impl Fn(&SubjectId) -> Option<u32>,
     ) -> Result<Arc<ProfileFile>> {
-        let key = Key {
-            path,
-            crc32: data.crc32,
-            bytes: data.bytes,
-        };
-        if let Some(file) = self.lock().files.get(&key)
-            && file.groups.iter().sum::<usize>() as u64 == data.rows
-        {
+        if let Some(file) = self.lock().files.get(&stored.data().path) {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(ProfileFile::read(&key.path, data.rows, number_of)?);
+        let path = stored.data().path.clone();
+        let file = Arc::new(ProfileFile::read(stored, number_of)?);
         let mut held = self.lock();
         held.runs += file.runs.len();
-        match held.files.insert(key.clone(), Arc::clone(&file)) {
+        match held.files.insert(path.clone(), Arc::clone(&file)) {
             Some(before) => held.runs -= before.runs.len(),
-            None => held.order.push_back(key),
+            None => held.order.push_back(path),
         }
         while held.runs > self.budget
             && let Some(oldest) = held.order.pop_front()
@@ -209,58 +198,5 @@ impl FileCache {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch};
-    use parquet::arrow::ArrowWriter;
-
-    fn write(path: &Path, subject: u8) -> DataFile {
-        let ids = FixedSizeBinaryArray::try_from_iter([[subject; 16]; 2].into_iter()).expect("ids");
-        let batch =
-            RecordBatch::try_from_iter([(SUBJECT, Arc::new(ids) as ArrayRef)]).expect("batch");
-        let file = File::create(path).expect("a file");
-        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a writer");
-        writer.write(&batch).expect("written");
-        writer.close().expect("closed");
-        DataFile {
-            path: "same.parquet".to_owned(),
-            rows: 2,
-            bytes: path.metadata().expect("a file").len(),
-            crc32: u32::from(subject),
-            first_subject: String::new(),
-            last_subject: String::new(),
-        }
-    }
-
-    #[test]
-    fn a_name_that_returns_is_another_file() {
-        let directory = tempfile::TempDir::new().expect("a directory");
-        let path = directory.path().join("same.parquet");
-        let cache = FileCache::new(100);
-        let number = |data: &DataFile| {
-            let file = cache
-                .get(path.clone(), data, |subject| {
-                    Some(u32::from(subject.as_bytes()[0]))
-                })
-                .expect("read");
-            file.runs[0].number
-        };
-        let first = write(&path, 1);
-        assert_eq!(number(&first), 1);
-        let second = write(&path, 2);
-        assert_eq!(
-            first.bytes, second.bytes,
-            "only the checksum tells them apart"
-        );
-        assert_eq!(number(&second), 2);
-        assert_eq!(number(&first), 1, "kept for whoever still reads it");
-        let shorter = DataFile { rows: 1, ..second };
-        cache
-            .get(path.clone(), &shorter, |_| None)
-            .expect_err("other rows");
     }
 }

@@ -110,7 +110,7 @@ impl Maker<'_> {
         let Some(snapshot) = &self.gate.snapshot else {
             return catalog;
         };
-        let folded = &snapshot.manifest().definitions.catalog;
+        let folded = &snapshot.definitions().catalog;
         catalog.identified.retain(|told| {
             folded
                 .identified(&told.name)
@@ -261,7 +261,7 @@ impl Maker<'_> {
             self.gate
                 .snapshot
                 .as_ref()
-                .and_then(|snapshot| snapshot.manifest().latest)
+                .and_then(|snapshot| snapshot.manifest().latest())
         };
         let finisher = Finisher::new(
             &catalog,
@@ -342,7 +342,7 @@ impl Maker<'_> {
             let file = self
                 .gate
                 .files
-                .get(snapshot.path(data), data, |subject| {
+                .get(snapshot.stored(data), |subject| {
                     self.gate.standing.number_of(subject)
                 })
                 .ok()?;

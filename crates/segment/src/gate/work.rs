@@ -128,9 +128,7 @@ pub(crate) fn strangers(
 ) -> Result<Vec<SubjectId>> {
     let mut strangers = Vec::new();
     for data in snapshot.files(Table::Members) {
-        let file = files.get(snapshot.path(data), data, |subject| {
-            permit.number_of(subject)
-        })?;
+        let file = files.get(snapshot.stored(data), |subject| permit.number_of(subject))?;
         let unknown = file.unknown.iter().map(|(_, subject)| *subject);
         strangers.extend(unknown.filter(|subject| permit.number_of(subject).is_none()));
     }
@@ -145,7 +143,7 @@ fn numbered(gate: &Gate, table: Table) -> Result<Vec<Numbered>> {
         .files(table)
         .iter()
         .map(|data| {
-            let file = gate.files.get(snapshot.path(data), data, |subject| {
+            let file = gate.files.get(snapshot.stored(data), |subject| {
                 gate.standing.number_of(subject)
             })?;
             let known: Vec<(usize, u32)> = file

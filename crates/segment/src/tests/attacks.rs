@@ -220,7 +220,7 @@ fn pruning_is_no_oracle() {
     let file = snapshot
         .files(Table::Members)
         .iter()
-        .map(|file| snapshot.path(file))
+        .map(|file| world.house.profiles().join(&file.path))
         .find(|path| {
             let context = bare();
             world

@@ -14,7 +14,7 @@ use assent_permit::{Config, Permit};
 use assent_programme::{
     Principal, Programme, RegistryState, TraitCatalog, apply, plan, principal_added,
 };
-use assent_projection::{Definitions, Projector, Settings};
+use assent_projection::{Definitions, Owner, Parts, Profiles, Projector, Settings};
 use assent_vault::{Draft, EmbeddedVault, MasterKey, RandomSource, Sealer, Vault};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -131,6 +131,7 @@ pub struct House {
     pub vault: Arc<dyn Vault>,
     pub permit: Arc<Permit>,
     projector: Projector,
+    read: Arc<Profiles>,
     random: Repeating,
 }
 
@@ -169,10 +170,16 @@ impl House {
         );
         define(journal.as_ref(), programme, principals, at).await;
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
+        let parts = Parts::alone(
+            &dir.path().join("profiles"),
+            Arc::clone(&shared),
+            Arc::clone(&vault),
+            Owner::random(&Repeating::default()),
+        )
+        .expect("the topics");
+        let read = Arc::new(Profiles::new(Arc::clone(&parts.storage)));
         let projector = projector(
-            dir.path().join("profiles"),
-            &shared,
-            &vault,
+            parts,
             (programme.traits.clone(), programme.settings.calendar),
             layout,
         );
@@ -184,6 +191,7 @@ impl House {
             vault,
             permit: Arc::new(permit),
             projector,
+            read,
             random: Repeating::default(),
         }
     }
@@ -193,7 +201,7 @@ impl House {
             permit: Arc::clone(&self.permit),
             journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
             vault: Arc::clone(&self.vault),
-            profiles: self.profiles(),
+            profiles: Arc::clone(&self.read),
         }
     }
 
@@ -241,16 +249,12 @@ impl House {
 }
 
 fn projector(
-    directory: PathBuf,
-    journal: &Arc<dyn Journal>,
-    vault: &Arc<dyn Vault>,
+    parts: Parts,
     (traits, calendar): (TraitCatalog, Calendar),
     layout: &Layout,
 ) -> Projector {
     Projector::open(
-        &directory,
-        Arc::clone(journal),
-        Arc::clone(vault),
+        parts,
         Definitions::new(traits, calendar),
         Settings {
             batch_records: layout.batch_records,
