@@ -16,7 +16,13 @@ pub fn repository() -> PathBuf {
 
 /// `assent ARGS` on a data directory, run to its end.
 pub fn assent(data_dir: &Path, args: &[&str]) -> Output {
+    assent_with(data_dir, &[], args)
+}
+
+/// The same with further environment variables.
+pub fn assent_with(data_dir: &Path, env: &[(&str, &str)], args: &[&str]) -> Output {
     command(data_dir)
+        .envs(env.iter().copied())
         .args(args)
         .output()
         .expect("the binary starts")
