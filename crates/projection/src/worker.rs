@@ -79,13 +79,15 @@ impl Worker {
     }
 
     /// Begins a run. The positions from which each shard held goes on; `None` when `start`, where the journal begins, is
-    /// needed, since shards are to be taken over, and was not given.
+    /// needed, since shards are to be taken over: then it is to be called again, with it.
     pub(crate) fn stand(
         &mut self,
         wish: &Wish,
         start: Option<&Checkpoint>,
     ) -> Result<Option<BTreeMap<u32, Checkpoint>>, Error> {
-        self.progress = Progress::default();
+        if start.is_none() {
+            self.progress = Progress::default();
+        }
         self.held.retain(|number, _| wish.shards.contains(number));
         self.refresh()?;
         let base = self.base();
