@@ -261,7 +261,10 @@ impl Making {
                     .property("Symptom", format!("{canary}-open"))
                     // Declared by a source that was retired.
                     .property("Mood", format!("{canary}-open"))
-                    .property("bag", json!({"till_card": format!("{canary}-open"), "size": 3}))
+                    .property(
+                        "bag",
+                        json!({"till_card": format!("{canary}-open"), "size": 3}),
+                    )
                     // An identifier by its words.
                     .property("workEmail", format!("{canary}-open"))
                     .sensitive("symptom", format!("{canary}-symptom"))
