@@ -45,7 +45,7 @@ async fn import(
         progress: stores.imports.join(progress_name(&request.file, &mapping)),
         rejects: request.rejects.clone(),
     };
-    std::fs::create_dir_all(&stores.imports).explained(stores.imports.display())?;
+    crate::stores::private_dir(&stores.imports)?;
     if request.restart && files.progress.exists() {
         std::fs::remove_file(&files.progress).explained(files.progress.display())?;
     }

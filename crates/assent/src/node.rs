@@ -89,7 +89,7 @@ impl Node {
             imports: config.data_dir.join("imports"),
         };
         if let Some(vault) = &vault {
-            let storage = stores::profiles(&config);
+            let storage = stores::profiles(&config)?;
             let profiles = Arc::new(Profiles::new(Arc::clone(&storage)));
             let has = |role| config.roles.has(role);
             if has(ProcessRole::Intake) {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use assent_consent::Calendar;
 use assent_event::topics;
 use assent_intake::Unheard;
 use assent_journal::{Checkpoint, Journal, Topic};
-use assent_programme::RegistryState;
+use assent_programme::{RegistryState, TraitCatalog};
 use assent_projection::{Definitions, Parts, Profiles, Progress, Projector};
 use assent_server::{Problem, Projected};
 use parking_lot::Mutex as Short;
@@ -31,10 +32,11 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Opens the profiles, which the first fold makes where they are missing.
+    /// Opens the profiles, which the first fold makes where they are missing. Traits that cannot be columns do not keep it
+    /// from opening, or nobody could mend them: the projection stands still, and readiness says so.
     ///
     /// # Errors
-    /// When the traits in force cannot be columns.
+    /// The projector cannot be had.
     pub fn open(
         config: &Config,
         parts: Parts,
@@ -42,12 +44,10 @@ impl Projection {
         knowledge: Knowledge,
     ) -> Result<Self, Failure> {
         let journal = Arc::clone(&parts.journal);
-        let projector = Projector::open(
-            parts,
-            definitions(&knowledge.registry()),
-            config.projection.clone(),
-        )
-        .explained("projection")?;
+        // Each fold takes over the definitions in force first.
+        let none = Definitions::new(TraitCatalog::default(), Calendar::default());
+        let projector =
+            Projector::open(parts, none, config.projection.clone()).explained("projection")?;
         Ok(Self {
             journal,
             knowledge,
@@ -115,6 +115,15 @@ impl Projection {
     /// Why the profiles are not kept up to date just now.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
+    }
+
+    /// The same in fixed words, for whoever asks.
+    pub fn stands_still(&self) -> Option<&'static str> {
+        if definitions(&self.knowledge.registry()).check().is_err() {
+            return Some("the traits in force cannot be columns; apply a mended traits.yaml");
+        }
+        self.trouble()
+            .map(|_| "the last fold failed; `assent doctor` says why")
     }
 
     /// How many records the profiles do not hold yet, by topic and partition.

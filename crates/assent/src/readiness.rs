@@ -1,4 +1,5 @@
-//! Whether this process can do its job: each of its roles asked for what it needs, and whether it is stopping.
+//! Whether this process can do its job: each of its roles asked for what it needs, and whether it is stopping. Anybody may
+//! ask, so the sentences are fixed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,10 +56,10 @@ impl Ready {
             .stores
             .projection
             .as_ref()
-            .and_then(|projection| projection.trouble());
+            .and_then(|projection| projection.stands_still());
         missing.extend(trouble.map(|why| NotReady {
             what: "projector/fold",
-            why,
+            why: why.to_owned(),
         }));
     }
 
@@ -107,7 +108,11 @@ async fn in_time<T, E: std::fmt::Display>(
 ) -> Option<NotReady> {
     let why = match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(_)) => return None,
-        Ok(Err(error)) => error.to_string(),
+        // How far what got stands in the log: anybody may ask whether a process is ready.
+        Ok(Err(error)) => {
+            tracing::warn!(what, %error, "not ready");
+            "it does not answer, or not well; the log says more".to_owned()
+        }
         Err(_) => format!("no answer within {PATIENCE:?}"),
     };
     Some(NotReady { what, why })

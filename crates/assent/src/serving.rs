@@ -171,7 +171,7 @@ async fn bind_socket(path: &Path) -> Result<UnixListener, Failure> {
         )));
     }
     if let Some(dir) = path.parent() {
-        crate::stores::make_private(dir)?;
+        crate::stores::private_dir(dir)?;
     }
     // Under a name of its own until nobody else can reach it.
     let fresh = path.with_extension("new");

@@ -71,9 +71,13 @@ pub fn vault(config: &Config, random: &Arc<dyn RandomSource>) -> Result<Arc<dyn 
 }
 
 /// Where the profiles lie.
-pub fn profiles(config: &Config) -> Arc<dyn Storage> {
+///
+/// # Errors
+/// Their directory cannot be made.
+pub fn profiles(config: &Config) -> Result<Arc<dyn Storage>, Failure> {
     let Profiles::Local(dir) = &config.profiles;
-    Arc::new(LocalStorage::new(dir))
+    private_dir(dir)?;
+    Ok(Arc::new(LocalStorage::new(dir)))
 }
 
 fn master_key(at: &SecretAt) -> Result<MasterKey, Failure> {
@@ -81,15 +85,42 @@ fn master_key(at: &SecretAt) -> Result<MasterKey, Failure> {
     MasterKey::from_hex(text.expose()).explained("master key")
 }
 
-/// A directory readable by its owner only: profiles hold columns in clear, and the socket obeys whoever can reach it.
+/// The data directory, readable by its owner only: profiles hold columns in clear, and the socket obeys whoever can
+/// reach it. One that is there and empty is made so; one that holds something already is left alone and refused, since
+/// others may have read or planted what lies in it.
+///
+/// # Errors
+/// It cannot be made, or others can reach it; the sentence says what to do.
+pub fn make_private(dir: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt;
+    if !dir.is_dir() {
+        return private_dir(dir);
+    }
+    let mode = dir
+        .metadata()
+        .explained(dir.display())?
+        .permissions()
+        .mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let mut entries = dir.read_dir().explained(dir.display())?;
+    if entries.next().is_some() {
+        return Err(Failure::failed(format!(
+            "{0}: others than its owner can reach this data directory; look at what is in it, then run \
+             `chmod 700 {0}`",
+            dir.display()
+        )));
+    }
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)).explained(dir.display())
+}
+
+/// A directory that only its owner can reach, made where it is missing.
 ///
 /// # Errors
 /// It cannot be made.
-pub fn make_private(dir: &Path) -> Result<(), Failure> {
+pub fn private_dir(dir: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
-    if dir.is_dir() {
-        return Ok(());
-    }
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -111,4 +142,39 @@ pub fn write_private(path: &Path, secret: &str) -> Result<(), Failure> {
         .open(path)
         .and_then(|mut file| file.write_all(secret.as_bytes()))
         .explained(path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_data_directory_is_its_owners_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("data");
+        make_private(&data).unwrap();
+        assert_eq!(mode(&data), 0o700);
+        chmod(&data, 0o755);
+        // Empty, so it is made private.
+        make_private(&data).unwrap();
+        assert_eq!(mode(&data), 0o700);
+        std::fs::write(data.join("journal.redb"), "").unwrap();
+        make_private(&data).unwrap();
+        for open in [0o755, 0o710, 0o707] {
+            chmod(&data, open);
+            let refused = make_private(&data).unwrap_err();
+            assert!(refused.message.contains("chmod 700"), "{refused}");
+            assert_eq!(mode(&data), open, "left alone");
+        }
+    }
 }

@@ -44,13 +44,6 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Whether two names are one, whatever their case and the space around them.
-pub(crate) fn alike(a: &str, b: &str) -> bool {
-    let (a, b) = (a.trim(), b.trim());
-    a.eq_ignore_ascii_case(b)
-        || (!(a.is_ascii() && b.is_ascii()) && a.to_lowercase() == b.to_lowercase())
-}
-
 /// A text, cleaned, or a number as a text; `None` when it is something else, empty or too long.
 pub(crate) fn plain(value: &Value) -> Option<String> {
     let text = match value {

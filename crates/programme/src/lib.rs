@@ -38,6 +38,7 @@ pub use canonical::canonical_json;
 pub use definition::{Definition, DefinitionKey, DefinitionKind, Digest, MalformedDigest};
 pub use error::{Error, ErrorKind};
 pub use fault::Fault;
+pub use names::{alike, folded, is_direct_identifier};
 pub use notice_text::{notice_sha256, render_notice};
 pub use origin::Origins;
 pub use plan::{Action, Change, Plan, plan, plan_checked};

@@ -217,6 +217,12 @@ impl RegistryState {
         self.view.sources.values()
     }
 
+    /// Every version of every source that was ever in force, retired ones included: what one of them called an
+    /// identifier or sensitive lies in old data and stays so.
+    pub fn source_versions(&self) -> impl Iterator<Item = &SourceDefinition> {
+        self.view.source_versions.iter()
+    }
+
     /// The trait catalogue in force.
     #[must_use]
     pub fn traits(&self) -> &TraitCatalog {

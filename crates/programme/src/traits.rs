@@ -3,6 +3,8 @@
 use assent_consent::Category;
 use serde::{Deserialize, Serialize};
 
+use crate::names::is_direct_identifier;
+
 /// Type of an identified trait, and of its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -61,6 +63,20 @@ pub struct IdentifiedTrait {
     pub sensitive: bool,
     /// What it means, for people.
     pub description: String,
+}
+
+impl IdentifiedTrait {
+    /// Whether its values would reach or name people directly. A flag, day or instant of such a name says whether or
+    /// when there is one, not which.
+    #[must_use]
+    pub fn is_direct_identifier(&self) -> bool {
+        match self.r#type {
+            TraitType::Text | TraitType::Number | TraitType::Integer => {
+                is_direct_identifier(&self.name)
+            }
+            TraitType::Boolean | TraitType::Date | TraitType::Timestamp => false,
+        }
+    }
 }
 
 /// How a derived trait sums up the events of one name.

@@ -56,10 +56,20 @@ impl Definitions {
             .catalog
             .identified
             .iter()
-            .map(|t| format!("identified {:?} {}", t.name, t.r#type.as_str()))
+            .map(|t| {
+                format!(
+                    "identified {:?} {} {}",
+                    t.name,
+                    t.r#type.as_str(),
+                    t.sensitive
+                )
+            })
             .chain(self.catalog.derived.iter().map(|t| {
                 // The window is finished at read.
-                format!("derived {:?} {:?} {:?}", t.name, t.event, t.measure)
+                format!(
+                    "derived {:?} {:?} {:?} {}",
+                    t.name, t.event, t.measure, t.sensitive
+                )
             }))
             .collect();
         traits.sort();

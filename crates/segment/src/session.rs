@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::entitlement::{self, Asked, Entitled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Format, encode};
-use crate::gate::{self, ColumnDoc, Gate, LawfulCatalogs, Retention, Standing};
+use crate::gate::{self, ColumnDoc, Gate, LawfulCatalogs, Private, Retention, Standing};
 use crate::metrics;
 use crate::sql::{faults, plan, state, statement};
 use crate::use_log::{self, Entry, User};
@@ -176,6 +176,7 @@ impl LawfulSession {
             position: answered.position.clone(),
             retention: Retention::of(&purpose, calendar, standing.present()),
             standing,
+            private: Private::of(&registry),
             registry,
             files: Arc::clone(&engine.files),
             partitions: engine.limits.partitions,

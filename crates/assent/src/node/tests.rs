@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use assent_consent::Category;
 use assent_event::KeyClass;
 use assent_journal::{Batch, Checkpoint, Error, ErrorKind, Position, ReadLimit, Record, Topic};
+use assent_programme::{IdentifiedTrait, Programme, RegistryState, TraitType};
 use assent_server::{Control, Readiness, Route};
 use assent_vault::KeyState;
 use async_trait::async_trait;
@@ -28,6 +30,66 @@ fn config(dir: &Path, roles: &str) -> Config {
         ..Sources::default()
     })
     .unwrap()
+}
+
+/// The programme's checks refuse such traits; a journal may hold them all the same, from before.
+#[test]
+fn a_catalogue_that_cannot_be_folded_closes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    // Its tasks end with the runtime, as they do with the process.
+    let run = |work: &mut dyn FnMut(&tokio::runtime::Runtime, Node)| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let node = runtime.block_on(Node::open(config(dir.path(), "intake,projector,query")));
+        work(&runtime, node.unwrap());
+    };
+    run(&mut |runtime, node| {
+        runtime.block_on(apply_traits(&node, &["score", "score__at"]));
+        let profiles = dir.path().join("profiles").metadata().unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&profiles.permissions());
+        assert_eq!(mode & 0o777, 0o700);
+    });
+    run(&mut |runtime, node| {
+        let why = |node: &Node| {
+            let mut missing = runtime.block_on(node.ready().check());
+            missing.retain(|one| one.what == "projector/fold");
+            missing.pop().map(|one| one.why)
+        };
+        let told = why(&node).unwrap();
+        assert!(
+            told.contains("traits.yaml") && !told.contains("score"),
+            "{told}"
+        );
+        for rebuild in [false, true] {
+            let outcome = runtime.block_on(node.projection().unwrap().project(rebuild));
+            let problem = outcome.unwrap_err();
+            assert!(problem.detail.contains("score__at"), "{problem:?}");
+        }
+        runtime.block_on(async {
+            apply_traits(&node, &["score"]).await;
+            node.projection().unwrap().project(false).await.unwrap();
+        });
+        assert_eq!(why(&node), None);
+    });
+}
+
+async fn apply_traits(node: &Node, names: &[&str]) {
+    let journal = node.stores().journal.as_ref();
+    let state = RegistryState::fold(journal).await.unwrap();
+    let mut programme = Programme::default();
+    programme.traits.identified = names
+        .iter()
+        .map(|name| IdentifiedTrait {
+            name: (*name).to_owned(),
+            r#type: TraitType::Text,
+            category: Category::parse("profile").unwrap(),
+            sensitive: false,
+            description: String::new(),
+        })
+        .collect();
+    let plan = assent_programme::plan(&state, &programme).unwrap();
+    assent_programme::apply(journal, &plan, clock::now())
+        .await
+        .unwrap();
 }
 
 fn pipelines() -> PathBuf {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use assent_consent::PurposeId;
 use assent_event::{Behaviour, BehaviourProfile, BehaviourSensitive};
+use assent_programme::alike;
 use serde_json::Value;
 
 use super::Call;
@@ -39,7 +40,15 @@ impl Call<'_> {
             let Some(value) = kept else {
                 continue;
             };
-            if self.is_sensitive(name, &value) {
+            if let Some(declared) = self.sensitive_name(name) {
+                // Under the declared spelling, since that is what traits and purposes name.
+                let name = if sensitive.contains_key(declared) {
+                    name
+                } else {
+                    declared
+                };
+                sensitive.insert(name.to_owned(), value.to_string());
+            } else if self.holds_sensitive(&value) {
                 sensitive.insert(name.to_owned(), value.to_string());
             } else {
                 put(&mut profile, name, &value);
@@ -55,20 +64,27 @@ impl Call<'_> {
         .denied(denied.iter().map(PurposeId::as_str))
     }
 
-    /// Whether some source declares the property, or one within it, sensitive. It is sealed whole then.
-    fn is_sensitive(&self, name: &str, value: &Value) -> bool {
-        let declared = self.cx.registry.sources().any(|source| {
-            let mut names = source.sensitive_properties.keys();
-            names.any(|declared| text::alike(declared, name))
-        });
-        declared
-            || match value {
-                Value::Object(fields) => fields
-                    .iter()
-                    .any(|(name, value)| self.is_sensitive(name, value)),
-                Value::Array(items) => items.iter().any(|item| self.is_sensitive("", item)),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-            }
+    /// The name under which a source of the programme declares the property sensitive, or ever did.
+    fn sensitive_name(&self, name: &str) -> Option<&str> {
+        let registry = self.cx.registry;
+        let mut names = std::iter::once(self.cx.source)
+            .chain(registry.sources())
+            .chain(registry.source_versions())
+            .flat_map(|source| source.sensitive_properties.keys());
+        names
+            .find(|declared| alike(declared, name))
+            .map(String::as_str)
+    }
+
+    /// Whether a property within the value is declared sensitive. The value is sealed whole then.
+    fn holds_sensitive(&self, value: &Value) -> bool {
+        match value {
+            Value::Object(fields) => fields.iter().any(|(name, value)| {
+                self.sensitive_name(name).is_some() || self.holds_sensitive(value)
+            }),
+            Value::Array(items) => items.iter().any(|item| self.holds_sensitive(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
     }
 
     /// The value without direct identifiers in it; `None` when it is one.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use assent_consent::{Calendar, Day, Namespace, Timestamp};
 use assent_event::{Traits, TraitsIdentity, TraitsProfile, TraitsSensitive};
-use assent_programme::TraitType;
+use assent_programme::{SourceDefinition, TraitType, alike, folded, is_direct_identifier};
 use serde_json::Value;
 
 use super::Call;
@@ -12,26 +12,51 @@ use crate::outcome::{Rejected, Warning, WarningCode};
 use crate::planned::{Context, Planned};
 use crate::text;
 
-/// Traits that are direct identifiers whatever a source declares.
-const IDENTIFIERS: [&str; 3] = ["email", "phone", "openid"];
-
-/// Whether a trait or property of this name is a direct identifier.
+/// Whether a property of this name is a direct identifier: by its words, or because a source of the programme declares
+/// it or ever did. What is an identifier from one of them is not harmless from another.
 pub(super) fn is_identifier(cx: &Context<'_>, name: &str) -> bool {
-    namespace_of(cx, name).is_some()
+    is_direct_identifier(name)
+        || declared(cx, name).is_some()
+        || declared_before(cx, name).is_some()
 }
 
-/// The namespace of an identifier of this name: as the source declares it, or any other source of
-/// the programme. What is an identifier from one of them is not harmless from another.
+/// The namespace of a trait that is an identifier: as the source declares it, or any other source of the programme,
+/// or a version of one that is no longer in force; one that says so by its words has its own name as namespace. A trait
+/// of the catalogue is one only by what is in force.
 fn namespace_of(cx: &Context<'_>, name: &str) -> Option<Namespace> {
-    let others = cx.registry.sources();
-    let declared = std::iter::once(cx.source)
-        .chain(others)
-        .flat_map(|source| &source.identifiers)
-        .find(|(declared, _)| text::alike(declared, name))
-        .map(|(_, namespace)| namespace.clone());
-    declared.or_else(|| {
-        let known = IDENTIFIERS.iter().find(|known| text::alike(known, name))?;
-        Namespace::parse(known).ok()
+    let by_its_words = || {
+        is_direct_identifier(name)
+            .then(|| Namespace::parse(&folded(name)).ok())
+            .flatten()
+    };
+    declared(cx, name)
+        .cloned()
+        .or_else(|| match cx.registry.traits().identified(name) {
+            Some(told) if told.is_direct_identifier() => by_its_words(),
+            Some(_) => None,
+            None => declared_before(cx, name).cloned().or_else(by_its_words),
+        })
+}
+
+fn declared<'a>(cx: &'a Context<'_>, name: &str) -> Option<&'a Namespace> {
+    namespace_in(
+        std::iter::once(cx.source).chain(cx.registry.sources()),
+        name,
+    )
+}
+
+fn declared_before<'a>(cx: &'a Context<'_>, name: &str) -> Option<&'a Namespace> {
+    namespace_in(cx.registry.source_versions(), name)
+}
+
+fn namespace_in<'a>(
+    mut sources: impl Iterator<Item = &'a SourceDefinition>,
+    name: &str,
+) -> Option<&'a Namespace> {
+    sources.find_map(|source| {
+        let mut identifiers = source.identifiers.iter();
+        let (_, namespace) = identifiers.find(|(declared, _)| alike(declared, name))?;
+        Some(namespace)
     })
 }
 
@@ -64,7 +89,9 @@ impl Call<'_> {
                 continue;
             }
             let Some(declared) = self.cx.registry.traits().identified(name) else {
-                let fix = if self.cx.registry.traits().derived(name).is_some() {
+                let fix = if is_direct_identifier(name) {
+                    "it identifies people directly: list it under `identifiers:` of the source"
+                } else if self.cx.registry.traits().derived(name).is_some() {
                     "it is derived from behaviour and cannot be told"
                 } else {
                     "declare it in traits.yaml"

@@ -54,6 +54,19 @@ impl Room {
         room
     }
 
+    /// As [`Room::declaring_apart`], after the shop's service was retired.
+    pub(crate) fn after_the_shop() -> Self {
+        let mut room = Self::declaring_apart();
+        let mut programme = programme(false);
+        programme.sources.retain(|source| source.id != "shop");
+        let plan = assent_programme::plan(&room.registry, &programme).unwrap();
+        let later = at("2025-06-01T00:00:00Z");
+        let registry = room.registry.with(&plan.definitions, later).unwrap();
+        room.registry = Arc::new(registry);
+        room.restart();
+        room
+    }
+
     pub(crate) fn with_limits(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let partitions = topics::ALL.map(|topic| (Topic::new(topic), 2)).to_vec();
@@ -290,6 +303,10 @@ pub(crate) fn with(mut body: Value, field: &str, value: Value) -> Value {
 }
 
 fn registry(web_declares: bool) -> RegistryState {
+    RegistryState::of_programme(&programme(web_declares), at("2025-01-01T00:00:00Z")).unwrap()
+}
+
+fn programme(web_declares: bool) -> Programme {
     let purposes: Vec<Purpose> = serde_json::from_value(json!([
         purpose("marketing", None, "consent", &[], &[]),
         purpose(
@@ -328,14 +345,13 @@ fn registry(web_declares: bool) -> RegistryState {
         web.identifiers.clear();
         web.sensitive_properties.clear();
     }
-    let programme = Programme {
+    Programme {
         purposes: purposes.into_iter().map(|p| (p.id.clone(), p)).collect(),
         notices: notices.into_iter().map(|n| (n.reference(), n)).collect(),
         sources: vec![source("shop", SourceKind::Server, SERVER_KEY), web],
         traits: traits(),
         ..Programme::default()
-    };
-    RegistryState::of_programme(&programme, at("2025-01-01T00:00:00Z")).unwrap()
+    }
 }
 
 fn purpose(

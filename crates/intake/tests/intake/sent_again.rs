@@ -574,8 +574,19 @@ async fn what_any_source_declares_is_sealed_or_left_out_from_every_source() {
         .collect();
     assert_eq!(kept, [("buyer", r#"{"tier":2}"#), ("plain", "7")]);
     let sealed = behaviour.sensitive.unwrap().properties;
-    let sealed: Vec<_> = sealed.keys().map(String::as_str).collect();
-    assert_eq!(sealed, ["DIAGNOSIS ", "Diagnosis", "visit"]);
+    let sealed: Vec<_> = sealed
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    // Under the declared spelling, once; a second one keeps its own, since nothing is lost.
+    assert_eq!(
+        sealed,
+        [
+            ("Diagnosis", "\"planted-1\""),
+            ("diagnosis", "\"planted-2\""),
+            ("visit", r#"{"notes":[{"diagnosis":"planted-3"}],"tier":1}"#),
+        ]
+    );
     // Traits: an identifier goes to the identity block whoever sends it.
     let body = json!({"anonymousId": "a1", "traits": {"Mobile": "138", "EMAIL": "a@example.com"}});
     assert_eq!(room.call(BROWSER_KEY, Route::Identify, body).await, []);
@@ -585,4 +596,63 @@ async fn what_any_source_declares_is_sealed_or_left_out_from_every_source() {
     let identifiers = traits.identity.unwrap().identifiers;
     assert_eq!(identifiers["phone"], "138");
     assert_eq!(identifiers["email"], "a@example.com");
+}
+
+#[tokio::test]
+async fn what_names_people_by_its_words_is_an_identifier_whatever_is_declared() {
+    let room = Room::new();
+    let body = json!({
+        "userId": "42", "event": "e", "properties": {
+            "workEmail": "planted-1", "buyer": {"wechat_open_id": "planted-2", "tier": 2},
+            "email_opens_90d": 3,
+        },
+    });
+    let warnings = room.call(SERVER_KEY, Route::Track, body).await;
+    let codes: Vec<_> = warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, [WarningCode::IdentifierInProperties; 2]);
+    let Payload::Behaviour(behaviour) = room.of_kind(Kind::Behaviour).await.remove(0).payload
+    else {
+        panic!();
+    };
+    let kept = behaviour.profile.unwrap().properties;
+    let kept: Vec<_> = kept.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(kept, [("buyer", r#"{"tier":2}"#), ("email_opens_90d", "3")]);
+    let body =
+        json!({"userId": "42", "traits": {"passport_no": "planted-3", "Phone Number": "138"}});
+    let warnings = room.call(SERVER_KEY, Route::Identify, body).await;
+    // No namespace can have that name.
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0].code, WarningCode::TraitUndeclared);
+    assert!(warnings[0].message.contains("`identifiers:`"));
+    let Payload::Traits(traits) = room.of_kind(Kind::Traits).await.remove(0).payload else {
+        panic!();
+    };
+    let identifiers = traits.identity.unwrap().identifiers;
+    assert_eq!(identifiers["passport_no"], "planted-3");
+    assert_eq!(identifiers.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_retired_source_declared_stays_sealed() {
+    let room = Room::after_the_shop();
+    assert!(room.registry.source("shop").is_none(), "control");
+    let body = json!({
+        "anonymousId": "a1", "event": "e",
+        "properties": {"diagnosis": "planted-1", "mobile": "planted-2", "plain": 7},
+    });
+    let warnings = room.call(BROWSER_KEY, Route::Track, body).await;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let Payload::Behaviour(behaviour) = room.of_kind(Kind::Behaviour).await.remove(0).payload
+    else {
+        panic!();
+    };
+    let kept = behaviour.profile.unwrap().properties;
+    assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["plain"]);
+    assert!(
+        behaviour
+            .sensitive
+            .unwrap()
+            .properties
+            .contains_key("diagnosis")
+    );
 }

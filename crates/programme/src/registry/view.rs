@@ -32,6 +32,8 @@ pub(super) struct View {
     pub(super) segments: BTreeMap<String, SegmentDefinition>,
     pub(super) segment_versions: BTreeMap<(String, u32), SegmentDefinition>,
     pub(super) sources: BTreeMap<String, SourceDefinition>,
+    /// Every version of every source that was ever in force.
+    pub(super) source_versions: Vec<SourceDefinition>,
     pub(super) traits: TraitCatalog,
     pub(super) settings: Settings,
     pub(super) principals: BTreeMap<String, Principal>,
@@ -76,9 +78,13 @@ impl View {
             let segment: SegmentDefinition = body(recorded)?;
             view.segments.insert(segment.name.clone(), segment);
         }
-        for recorded in latest(history, DefinitionKind::Source) {
+        for recorded in every(history, DefinitionKind::Source) {
             let source: SourceDefinition = body(recorded)?;
             named(recorded, &source.id, recorded.key.version)?;
+            view.source_versions.push(source);
+        }
+        for recorded in latest(history, DefinitionKind::Source) {
+            let source: SourceDefinition = body(recorded)?;
             view.sources.insert(source.id.clone(), source);
         }
         for recorded in latest(history, DefinitionKind::Traits) {

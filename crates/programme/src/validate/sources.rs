@@ -4,6 +4,7 @@ use assent_consent::PurposeId;
 
 use super::{Check, listed};
 use crate::definition::DefinitionKind;
+use crate::names::alike;
 use crate::read::SINGLE;
 use crate::source::{SourceDefinition, SourceKind};
 
@@ -44,11 +45,31 @@ fn one(check: &mut Check<'_>, source: &SourceDefinition) {
         add(&["consent_categories", category], message, fix());
     }
     for name in source.identifiers.keys() {
-        if programme.traits.identified(name).is_some() {
+        let mut told = programme.traits.identified.iter();
+        if told.any(|t| alike(&t.name, name)) {
             add(
                 &["identifiers", name],
                 format!("{name} is a column (traits.yaml) and an identifier at once"),
                 "keep one: identifiers are sealed and never columns".to_owned(),
+            );
+        }
+    }
+    for name in source.sensitive_properties.keys() {
+        let spellings = programme.sources.iter().flat_map(|other| {
+            let names = other.sensitive_properties.keys();
+            names.map(move |spelling| (spelling, other))
+        });
+        let first = spellings
+            .filter(|(spelling, _)| alike(spelling, name))
+            .min_by_key(|(spelling, _)| *spelling);
+        if let Some((spelling, other)) = first.filter(|(spelling, _)| *spelling != name) {
+            add(
+                &["sensitive_properties", name],
+                format!(
+                    "{name} is the same property as {spelling} of source {}",
+                    other.id
+                ),
+                format!("write `{spelling}`: it is kept under one name, whatever its case"),
             );
         }
     }

@@ -6,13 +6,16 @@ use assent_consent::Category;
 
 use super::{Check, is_sensitive, listed};
 use crate::definition::DefinitionKind;
-use crate::names::is_direct_column;
+use crate::names::{alike, is_direct_identifier};
 use crate::read::SINGLE;
-use crate::traits::{Measure, TraitType};
+use crate::traits::Measure;
 
-/// Columns that every member has anyway.
+/// Columns that every member has anyway, and names that are ids in the profiles.
 const RESERVED: &[&str] = &[
     "member_id",
+    "member",
+    "account_id",
+    "subscription_id",
     "subject",
     "subject_id",
     "first_seen",
@@ -33,15 +36,8 @@ pub(super) fn check(check: &mut Check<'_>) {
         let mut at = At::new(check, "identified", &one.name, before);
         at.name(&one.name, &mut columns);
         at.category(&one.category, one.sensitive);
-        if one.r#type == TraitType::Text && is_direct_column(&one.name) {
-            at.add(
-                "name",
-                format!(
-                    "{} identifies people directly and is never a column",
-                    one.name
-                ),
-                "list it under `identifiers:` of the source, with its namespace",
-            );
+        if one.is_direct_identifier() {
+            at.direct("name", &one.name);
         }
     }
     for (index, one) in traits.derived.iter().enumerate() {
@@ -53,6 +49,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         at.name(&one.name, &mut columns);
         at.category(&one.category, one.sensitive);
         if let Some(property) = one.measure.property() {
+            at.identifies(&one.name, property);
             at.taint(property, &one.category, one.sensitive);
         }
         if let Measure::Sum { property } = &one.measure
@@ -99,6 +96,13 @@ impl<'c, 'a> At<'c, 'a> {
                 "give the trait another name",
             );
         }
+        if name.contains("__") {
+            self.add(
+                "name",
+                format!("{name} has two underscores in a row, which mark parts of a column"),
+                "write a single underscore",
+            );
+        }
         if let Some(first) = columns.insert(name, self.list) {
             self.add(
                 "name",
@@ -131,27 +135,82 @@ impl<'c, 'a> At<'c, 'a> {
         }
     }
 
-    /// What is derived from sensitive data is sensitive (law.md §4, derived traits).
-    fn taint(&mut self, property: &str, category: &Category, sensitive: bool) {
+    fn direct(&mut self, field: &str, name: &str) {
+        self.add(
+            field,
+            format!("{name} identifies people directly and is never a column"),
+            "list it under `identifiers:` of the source, with its namespace",
+        );
+    }
+
+    /// What reaches or names a person is sealed at intake, and no value is derived from it.
+    fn identifies(&mut self, name: &str, property: &str) {
+        if is_direct_identifier(name) {
+            self.direct("name", name);
+        }
+        if is_direct_identifier(property) {
+            return self.direct("measure", property);
+        }
         let sources = &self.check.programme.sources;
-        let found = sources
-            .iter()
-            .find_map(|s| Some((&s.id, s.sensitive_properties.get(property)?)));
-        let Some((source, of_property)) = found else {
+        let declaring = sources.iter().find(|s| {
+            s.identifiers
+                .keys()
+                .any(|declared| alike(declared, property))
+        });
+        if let Some(source) = declaring {
+            self.add(
+                "measure",
+                format!("{property} is an identifier (source {})", source.id),
+                "read another property: identifiers are sealed and never columns",
+            );
+        }
+    }
+
+    /// What is derived from sensitive data is sensitive (law.md §4, derived traits). Every source counts, since the
+    /// trait reads the events of all of them; names are compared as intake compares them.
+    fn taint(&mut self, property: &str, category: &Category, sensitive: bool) {
+        let programme = self.check.programme;
+        let mut declared: BTreeMap<&Category, (&str, &str)> = BTreeMap::new();
+        for source in &programme.sources {
+            for (name, of_property) in &source.sensitive_properties {
+                if alike(name, property) {
+                    declared
+                        .entry(of_property)
+                        .or_insert((name.as_str(), source.id.as_str()));
+                }
+            }
+        }
+        let Some((of_property, (name, source))) = declared.first_key_value() else {
             return;
         };
+        if declared.len() > 1 {
+            let message = format!(
+                "the property {property} has several categories: {}",
+                listed(declared.keys().copied())
+            );
+            let fix = "give it one category in every source, or name the properties apart";
+            self.add("measure", message, fix);
+            return;
+        }
         if !sensitive {
             let message =
                 format!("the property {property} is sensitive (source {source}), the trait is not");
             self.add("name", message, "add `sensitive: true`");
         }
-        if category != of_property {
+        if category != *of_property {
             let message =
                 format!("the property {property} has category {of_property}, the trait {category}");
             self.add(
                 "category",
                 message,
                 format!("write `category: {of_property}`"),
+            );
+        }
+        if *name != property {
+            self.add(
+                "measure",
+                format!("the property is declared as {name} and kept under that name"),
+                format!("write `{name}`"),
             );
         }
     }

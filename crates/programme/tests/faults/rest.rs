@@ -1,7 +1,7 @@
 //! Faults of segments, traits, sources and settings.
 
 use crate::folder::{Folder, NOTICE, SEGMENT, SERVICE, SETTINGS, SHARING, SOURCES, TRAITS, told};
-use crate::{Case, check};
+use crate::{Case, check, spoilt};
 
 #[test]
 fn what_is_wrong_with_a_segment() {
@@ -233,6 +233,141 @@ fn what_is_wrong_with_a_trait() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn a_trait_never_takes_the_name_of_a_part_of_a_column_or_of_an_id() {
+    for (name, message) in [
+        (
+            "score__at",
+            "score__at has two underscores in a row, which mark parts of a column | fix: write a single underscore",
+        ),
+        (
+            "member",
+            "member is a column of every member | fix: give the trait another name",
+        ),
+        (
+            "account_id",
+            "account_id is a column of every member | fix: give the trait another name",
+        ),
+        (
+            "subscription_id",
+            "subscription_id is a column of every member | fix: give the trait another name",
+        ),
+    ] {
+        let faults = spoilt(TRAITS, "- name: city", &format!("- name: {name}"));
+        assert_eq!(faults, [format!("traits.yaml:2:5: {message}")]);
+    }
+}
+
+#[test]
+fn what_identifies_people_is_no_column_of_any_type_and_by_no_way() {
+    let fix = "list it under `identifiers:` of the source, with its namespace";
+    for r#type in ["text", "number", "integer"] {
+        let folder = Folder::new();
+        let spoilt = format!("- name: mobile\n    type: {type}");
+        folder.replace(TRAITS, "- name: city\n    type: text", &spoilt);
+        assert_eq!(
+            told(&folder.load().unwrap_err()),
+            [format!(
+                "traits.yaml:2:5: mobile identifies people directly and is never a column | fix: {fix}"
+            )]
+        );
+    }
+    // Whether there is one tells nobody which.
+    let folder = Folder::new();
+    let flag = "- name: mobile\n    type: boolean";
+    folder.replace(TRAITS, "- name: city\n    type: text", flag);
+    folder.programme();
+    for (measure, line) in [
+        ("{last_value: workEmail}", 16),
+        ("{first_value: Phone}", 16),
+        ("{sum: mobile}", 16),
+    ] {
+        let faults = spoilt(
+            TRAITS,
+            "measure: {sum: revenue}\n    window_days: 90",
+            &format!("measure: {measure}"),
+        );
+        let property = measure.split([' ', '}']).nth(1).unwrap();
+        assert_eq!(
+            faults,
+            [format!(
+                "traits.yaml:{line}:5: {property} identifies people directly and is never a column | fix: {fix}"
+            )]
+        );
+    }
+    let faults = spoilt(
+        TRAITS,
+        "- name: revenue_90d\n    event: Order Completed\n    measure: {sum: revenue}\n    window_days: 90",
+        "- name: last_phone\n    event: Order Completed\n    measure: {last_value: contact}",
+    );
+    assert_eq!(
+        faults,
+        [format!(
+            "traits.yaml:14:5: last_phone identifies people directly and is never a column | fix: {fix}"
+        )]
+    );
+    // What a source declares is as direct as what the words say.
+    let folder = Folder::new();
+    folder.replace(SOURCES, "{email: email}", "{Loyalty: customer_no}");
+    folder.replace(TRAITS, "measure: {sum: revenue}", "measure: {sum: loyalty}");
+    assert_eq!(
+        told(&folder.load().unwrap_err()),
+        [
+            "traits.yaml:16:5: loyalty is an identifier (source shop) | fix: read another property: identifiers are sealed and never columns"
+        ]
+    );
+}
+
+#[test]
+fn what_a_trait_reads_is_compared_as_intake_compares_it_over_every_source() {
+    // The second source, in another case.
+    let folder = Folder::new();
+    folder.replace(
+        SOURCES,
+        "origins: [https://shop.example]",
+        "sensitive_properties: {Mood: health}",
+    );
+    folder.replace(TRAITS, "measure: {sum: revenue}", "measure: {sum: mood}");
+    assert_eq!(
+        told(&folder.load().unwrap_err()),
+        [
+            "traits.yaml:14:5: the property mood is sensitive (source pages), the trait is not | fix: add `sensitive: true`",
+            "traits.yaml:16:5: the property is declared as Mood and kept under that name | fix: write `Mood`",
+            "traits.yaml:18:5: the property mood has category health, the trait transaction | fix: write `category: health`",
+        ]
+    );
+    // Two categories feed it.
+    let folder = Folder::new();
+    folder.replace(
+        SOURCES,
+        "origins: [https://shop.example]",
+        "sensitive_properties: {concern: biometric}",
+    );
+    folder.replace(
+        TRAITS,
+        "measure: {sum: revenue}\n    window_days: 90\n    category: transaction",
+        "measure: {sum: concern}\n    window_days: 90\n    category: health\n    sensitive: true",
+    );
+    assert_eq!(
+        told(&folder.load().unwrap_err()),
+        [
+            "traits.yaml:16:5: the property concern has several categories: biometric, health | fix: give it one category in every source, or name the properties apart"
+        ]
+    );
+    // Two spellings would be two columns of one thing.
+    let faults = spoilt(
+        SOURCES,
+        "origins: [https://shop.example]",
+        "sensitive_properties: {Concern: health}",
+    );
+    assert_eq!(
+        faults,
+        [
+            "sources.yaml:7:28: concern is the same property as Concern of source pages | fix: write `Concern`: it is kept under one name, whatever its case"
+        ]
+    );
 }
 
 #[test]

@@ -109,10 +109,16 @@ impl<'d> Fold<'d> {
         let mut unreadable = Vec::new();
         let profile = traits.profile.as_ref().map(|block| &block.values);
         let sensitive = traits.sensitive.as_ref().map(|block| &block.values);
-        // A trait given in both blocks counts once, as the sensitive block has it.
+        // A trait given in both blocks counts once, as the sensitive block has it; that block is open to sensitive
+        // traits only.
         let mut values: BTreeMap<&str, &str> = BTreeMap::new();
-        for (name, value) in profile.into_iter().chain(sensitive).flatten() {
+        for (name, value) in profile.into_iter().flatten() {
             values.insert(name, value);
+        }
+        for (name, value) in sensitive.into_iter().flatten() {
+            if self.catalog.identified(name).is_some_and(|t| t.sensitive) {
+                values.insert(name, value);
+            }
         }
         for (name, text) in values {
             // What the catalogue does not declare has no column; it stays in the journal for a later catalogue.
@@ -205,7 +211,8 @@ impl<'d> Fold<'d> {
         let instant = assent_consent::Timestamp::from_micros(event.stamp.at);
         let day = self.calendar.day_of(instant).days();
         for index in derived {
-            let measure = &self.catalog.derived[*index].measure;
+            let derived = &self.catalog.derived[*index];
+            let measure = &derived.measure;
             let mut entry = Entry {
                 row: event.row,
                 day,
@@ -217,7 +224,7 @@ impl<'d> Fold<'d> {
                 Measure::Count | Measure::FirstAt | Measure::LastAt | Measure::DaysSinceLast => {
                     true
                 }
-                Measure::Sum { property } => match amount(behaviour, property) {
+                Measure::Sum { property } => match amount(behaviour, property, derived.sensitive) {
                     Amount::Of(amount) => {
                         entry.amount = amount;
                         true
@@ -229,7 +236,7 @@ impl<'d> Fold<'d> {
                     }
                 },
                 Measure::FirstValue { property } | Measure::LastValue { property } => {
-                    match text(behaviour, property) {
+                    match text(behaviour, property, derived.sensitive) {
                         Some(text) => {
                             entry.value = text;
                             true
@@ -311,7 +318,7 @@ enum Amount {
 }
 
 /// A property as an amount in millionths. Null and absent are the same.
-fn amount(behaviour: &Behaviour, property: &str) -> Amount {
+fn amount(behaviour: &Behaviour, property: &str, sensitive: bool) -> Amount {
     let profile = behaviour.profile.as_ref();
     let whole = match property {
         "revenue" => profile.and_then(|profile| profile.revenue).map(millionths),
@@ -321,7 +328,7 @@ fn amount(behaviour: &Behaviour, property: &str) -> Amount {
         _other => None,
     };
     let amount = whole.or_else(|| {
-        let value = json_property(behaviour, property)?;
+        let value = json_property(behaviour, property, sensitive)?;
         match &value {
             Value::Null => None,
             Value::Number(number) => Some(match number.as_i64() {
@@ -339,7 +346,7 @@ fn amount(behaviour: &Behaviour, property: &str) -> Amount {
 }
 
 /// A property as plain text; nothing for null, lists and objects.
-fn text(behaviour: &Behaviour, property: &str) -> Option<String> {
+fn text(behaviour: &Behaviour, property: &str, sensitive: bool) -> Option<String> {
     let profile = behaviour.profile.as_ref()?;
     let own = match property {
         "revenue" => profile.revenue.map(|revenue| revenue.to_string()),
@@ -348,13 +355,14 @@ fn text(behaviour: &Behaviour, property: &str) -> Option<String> {
         "product" => profile.product.clone(),
         _other => None,
     };
-    own.or_else(|| plain_text(json_property(behaviour, property)?))
+    own.or_else(|| plain_text(json_property(behaviour, property, sensitive)?))
 }
 
-fn json_property(behaviour: &Behaviour, property: &str) -> Option<Value> {
+/// A property; of the sensitive block only for a trait that is `sensitive`.
+fn json_property(behaviour: &Behaviour, property: &str, sensitive: bool) -> Option<Value> {
     let profile = behaviour.profile.as_ref();
-    let sensitive = behaviour.sensitive.as_ref();
-    let text = sensitive
+    let sealed = behaviour.sensitive.as_ref().filter(|_| sensitive);
+    let text = sealed
         .and_then(|block| block.properties.get(property))
         .or_else(|| profile.and_then(|block| block.properties.get(property)))?;
     serde_json::from_str(text).ok()

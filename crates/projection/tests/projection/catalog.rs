@@ -60,7 +60,12 @@ pub fn catalog() -> TraitCatalog {
             derived("revenue_total", sum("revenue"), None),
             derived("revenue_30d", sum("revenue"), Some(30)),
             derived("items", sum("quantity"), None),
-            derived("doses", sum("dose"), None),
+            DerivedTrait {
+                sensitive: true,
+                ..derived("doses", sum("dose"), None)
+            },
+            // Not sensitive, so what is sealed as sensitive is not open to it.
+            derived("doses_unsealed", sum("dose"), None),
             derived("first_purchase", Measure::FirstAt, None),
             derived("last_purchase", Measure::LastAt, None),
             derived("last_purchase_30d", Measure::LastAt, Some(30)),

@@ -137,7 +137,7 @@ fn naive(log: &[Draft], at: Timestamp) -> BTreeMap<(String, String), String> {
                     let mut millionths = 0_i128;
                     for (_, _, behaviour) in &chosen {
                         let profile = behaviour.profile.as_ref().unwrap();
-                        let dose = behaviour.sensitive.as_ref();
+                        let dose = behaviour.sensitive.as_ref().filter(|_| t.sensitive);
                         let amount = match property.as_str() {
                             "revenue" => profile.revenue,
                             "quantity" => profile.quantity.map(|quantity| quantity as f64),

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use assent_consent::Category;
 use assent_event::{KeyClass, Kind, schema};
-use assent_programme::{Measure, RegistryState, TraitCatalog, TraitType};
+use assent_programme::{Measure, RegistryState, TraitCatalog, TraitType, folded};
 use assent_projection::Table;
 
 /// A column as documented, for `assent explain` and the handbook.
@@ -37,7 +37,8 @@ pub(crate) enum Reads {
     Technical,
     /// One category.
     Category(Category),
-    /// A JSON object whose properties have categories of their own; one that is not listed is never shown.
+    /// A JSON object whose properties, by their folded names, have categories of their own; one that is not listed is
+    /// never shown.
     Properties(BTreeMap<String, BTreeSet<Category>>),
 }
 
@@ -264,7 +265,7 @@ fn events(registry: &RegistryState) -> Option<Shape> {
     for source in registry.sources() {
         for (property, category) in &source.sensitive_properties {
             sensitive
-                .entry(property.clone())
+                .entry(folded(property))
                 .or_default()
                 .insert(category.clone());
         }

@@ -17,7 +17,6 @@ use super::files::damaged;
 use super::input::{FIRST_SEEN, Input};
 use super::mask::Mask;
 use super::place::Gate;
-use super::private::Private;
 use super::read::{Lawful, read};
 use super::retention::{since, within};
 use super::work::{Piece, Work};
@@ -199,12 +198,12 @@ fn event_rows(
         }
     }
     let members: ArrayRef = Arc::new(ids.finish());
-    let private = Private::of(&gate.registry);
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         columns.push(match field.name().as_str() {
             "member_id" => Arc::clone(&members),
-            "properties" => private
+            "properties" => gate
+                .private
                 .without(&present(&lawful.batch, "properties", schema)?)
                 .ok_or_else(|| damaged("properties are no text"))?,
             name => present(&lawful.batch, name, schema)?,

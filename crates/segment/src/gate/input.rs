@@ -104,7 +104,8 @@ impl Maker<'_> {
         Snapshot::file_schema(table, &self.catalog())
     }
 
-    /// The traits as they were folded, as far as they are still defined: the same name, type, event and measure.
+    /// The traits as they were folded, as far as they are still defined: the same name, type, event and measure, and not
+    /// from sensitive data unless they are sensitive.
     fn catalog(&self) -> TraitCatalog {
         let mut catalog = self.gate.registry.traits().clone();
         let Some(snapshot) = &self.gate.snapshot else {
@@ -114,12 +115,14 @@ impl Maker<'_> {
         catalog.identified.retain(|told| {
             folded
                 .identified(&told.name)
-                .is_some_and(|was| was.r#type == told.r#type)
+                .is_some_and(|was| was.r#type == told.r#type && (told.sensitive || !was.sensitive))
         });
         catalog.derived.retain(|derived| {
-            folded
-                .derived(&derived.name)
-                .is_some_and(|was| was.event == derived.event && was.measure == derived.measure)
+            folded.derived(&derived.name).is_some_and(|was| {
+                was.event == derived.event
+                    && was.measure == derived.measure
+                    && (derived.sensitive || !was.sensitive)
+            })
         });
         catalog
     }

@@ -34,6 +34,7 @@ pub use columns::{ColumnDoc, column_docs};
 pub(crate) use columns::{table_names, visible};
 pub(crate) use files::FileCache;
 pub(crate) use place::Gate;
+pub(crate) use private::Private;
 pub(crate) use retention::Retention;
 pub(crate) use standing::Standing;
 pub(crate) use table::{LawfulCatalogs, catalog_of_empty};

@@ -8,6 +8,7 @@ use assent_journal::Checkpoint;
 use assent_projection::Snapshot;
 
 use super::files::FileCache;
+use super::private::Private;
 use super::retention::Retention;
 use super::standing::Standing;
 use assent_programme::RegistryState;
@@ -24,6 +25,8 @@ pub(crate) struct Gate {
     pub(crate) position: Checkpoint,
     /// The definitions in force.
     pub(crate) registry: Arc<RegistryState>,
+    /// Names that never show where they do not belong.
+    pub(crate) private: Private,
     /// How long what may be kept.
     pub(crate) retention: Retention,
     /// Which rows of which file belong to whom.

@@ -158,7 +158,7 @@ fn cut(cut: &Cut, cells: &ArrayRef, batch: &RecordBatch) -> Result<ArrayRef> {
     }
 }
 
-/// JSON objects with only those properties of which every category is covered.
+/// JSON objects with only those properties of which every category is covered, at every depth.
 fn objects(
     gate: &Gate,
     properties: &[(String, Vec<Cover>)],
@@ -181,20 +181,9 @@ fn objects(
             .collect();
         kept.extend(rows.clone().map(|row| {
             (!texts.is_null(row))
-                .then(|| only(texts.value(row), &allowed))
+                .then(|| gate.private.only(texts.value(row), &allowed))
                 .flatten()
         }));
     }
     Ok(Arc::new(StringArray::from(kept)))
-}
-
-/// The object with the allowed properties; `None` when none is left or it is no object.
-fn only(text: &str, allowed: &[&str]) -> Option<String> {
-    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
-    object.retain(|name, _| allowed.contains(&name.as_str()));
-    if object.is_empty() {
-        None
-    } else {
-        serde_json::to_string(&object).ok()
-    }
 }

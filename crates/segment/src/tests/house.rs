@@ -196,6 +196,11 @@ impl House {
         }
     }
 
+    /// Journals what differs in another programme.
+    pub async fn redefine(&self, programme: &Programme, at: Timestamp) {
+        define(self.journal.as_ref(), programme, Vec::new(), at).await;
+    }
+
     pub fn stores(&self) -> Stores {
         Stores {
             permit: Arc::clone(&self.permit),

@@ -247,7 +247,13 @@ fn declared_names_never_show_among_ordinary_properties() {
     for purpose in ["marketing", "wellness"] {
         let seen = world.seen(purpose, "SELECT properties FROM events");
         assert!(seen.contains("-page"), "{purpose} sees properties");
-        assert!(!seen.to_lowercase().contains("symptom"), "{seen}");
+        assert!(
+            seen.contains("size"),
+            "control: {purpose} sees what is within"
+        );
+        for name in ["symptom", "mood", "till_card", "workemail"] {
+            assert!(!seen.to_lowercase().contains(name), "{name}: {seen}");
+        }
         assert!(!seen.contains("-open"), "{seen}");
     }
     let count = "SELECT count(*) AS n FROM events WHERE properties LIKE '%-open%'";

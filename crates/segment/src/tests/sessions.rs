@@ -454,6 +454,12 @@ fn sensitive_properties_are_filtered_one_by_one() {
         shown += usize::from(does);
     }
     assert!(shown > 5, "{seen}");
+    // Covered for health alone, nobody sees what is biometric, or identifies, within what is of health.
+    assert!(seen.contains("pulse"), "control: {seen}");
+    assert!(
+        !seen.contains("-print") && !seen.contains("-phone"),
+        "{seen}"
+    );
     let error = world
         .ask("marketing", "SELECT sensitive_properties FROM events")
         .expect_err("no health in marketing");

@@ -11,6 +11,7 @@ use assent_event::{
 };
 use assent_programme::{Principal, RegistryState};
 use assent_vault::{Draft, Vault};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
@@ -258,7 +259,20 @@ impl Making {
                     .property("page", format!("{canary}-page"))
                     // Declared sensitive, in another case: folded before intake knew.
                     .property("Symptom", format!("{canary}-open"))
-                    .sensitive("symptom", format!("{canary}-symptom"));
+                    // Declared by a source that was retired.
+                    .property("Mood", format!("{canary}-open"))
+                    .property(
+                        "bag",
+                        json!({"till_card": format!("{canary}-open"), "size": 3}),
+                    )
+                    // An identifier by its words.
+                    .property("workEmail", format!("{canary}-open"))
+                    .sensitive("symptom", format!("{canary}-symptom"))
+                    .sensitive(
+                        "health_form",
+                        json!({"fingerprint": format!("{canary}-print"),
+                               "phone": format!("{canary}-phone"), "pulse": 60}),
+                    );
                 if name == "purchase" {
                     behaviour = behaviour
                         .revenue(Person::number(who) + round as f64, "CNY")
@@ -314,13 +328,16 @@ fn people(vault: &dyn Vault) -> Vec<Person> {
 /// Tells everything, in the order in which it is journalled and folded.
 async fn make(max_files: usize) -> (House, Vec<Person>, Told) {
     let programme = programme::programme();
+    let mut before = programme.clone();
+    before.sources.push(programme::retired_source());
     let mut house = House::open(
-        &programme,
+        &before,
         programme::principals(),
         days_ago(600),
         &Layout::of_files(max_files),
     )
     .await;
+    house.redefine(&programme, days_ago(600)).await;
     let mut making = Making {
         people: people(house.vault.as_ref()),
         drafts: Vec::new(),

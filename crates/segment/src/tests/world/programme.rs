@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use assent_consent::{Notice, Purpose, PurposeId};
-use assent_programme::{Principal, Programme, Role, SegmentDefinition, TraitCatalog, token_sha256};
+use assent_programme::{
+    Principal, Programme, Role, SegmentDefinition, SourceDefinition, TraitCatalog, token_sha256,
+};
 use serde_json::json;
 
 fn purposes() -> Vec<Purpose> {
@@ -119,6 +121,21 @@ fn segments() -> Vec<SegmentDefinition> {
     ]
 }
 
+/// A source that declares what others send; it is retired before anybody asks.
+pub fn retired_source() -> SourceDefinition {
+    serde_json::from_value(json!({
+        "id": "till", "kind": "server", "description": "the till",
+        "write_key_sha256": token_sha256("till"), "sample": false,
+        "namespaces": {"user_id": "customer_number", "anonymous_id": "device"},
+        "identifiers": {"till_card": "customer_number"}, "origins": [], "gpc_purposes": [],
+        "consent_categories": {}, "sensitive_properties": {"mood": "health"},
+        "account_traits": {"name": "name", "industry": "industry", "size_band": "size_band",
+            "country": "country", "role": "role", "buying_role": "buying_role",
+            "department": "department"},
+    }))
+    .expect("a source")
+}
+
 pub fn programme() -> Programme {
     let notice = notice();
     Programme {
@@ -131,7 +148,8 @@ pub fn programme() -> Programme {
                 "write_key_sha256": token_sha256("write"), "sample": false,
                 "namespaces": {"user_id": "customer_number", "anonymous_id": "device"},
                 "identifiers": {}, "origins": [], "gpc_purposes": [], "consent_categories": {},
-                "sensitive_properties": {"symptom": "health"},
+                "sensitive_properties": {"symptom": "health", "health_form": "health",
+                    "fingerprint": "biometric"},
                 "account_traits": {"name": "name", "industry": "industry", "size_band": "size_band",
                     "country": "country", "role": "role", "buying_role": "buying_role",
                     "department": "department"},
