@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::{TcpListener, TcpStream};
 
-use assent_journal::{Journal, Record, Topic};
+use assent_journal::{Record, Topic};
 use assent_vault::{Draft, Sealer, SharedRng};
 use serde_json::json;
 

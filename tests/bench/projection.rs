@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use assent_event::{Envelope, topics};
 use assent_intake::Route;
-use assent_journal::{Journal, ReadLimit, Topic};
+use assent_journal::{ReadLimit, Topic};
 use assent_projection::{Definitions, Owner, Parts, Projector, Settings};
 use assent_vault::{Sealer, SharedRng};
 use rand::SeedableRng;
@@ -38,7 +38,7 @@ pub(crate) async fn run() {
         let registry = house.permit.registry();
         let parts = Parts::alone(
             dir.path(),
-            Arc::clone(&house.journal) as Arc<dyn Journal>,
+            Arc::clone(&house.journal),
             Arc::clone(&house.vault) as Arc<dyn assent_vault::Vault>,
             Owner::from_bytes([1; 16]),
         )

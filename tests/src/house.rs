@@ -60,8 +60,8 @@ impl Known for Followed {
 
 /// The rooms, open.
 pub struct House {
-    /// The embedded journal.
-    pub journal: Arc<EmbeddedJournal>,
+    /// The journal; the embedded one unless another was given.
+    pub journal: Arc<dyn Journal>,
     /// The embedded vault.
     pub vault: Arc<EmbeddedVault>,
     /// The permit index.
@@ -99,13 +99,18 @@ impl Opening {
 
     /// The house, with the programme applied.
     pub async fn open(self) -> House {
-        let house = House::over(
-            Arc::new(TempDir::new().unwrap()),
-            at(self.now),
-            self.sealed,
-            1,
-        )
-        .await;
+        let dir = Arc::new(TempDir::new().unwrap());
+        let journal = embedded(&dir);
+        self.over(dir, journal).await
+    }
+
+    /// The same on another journal, which holds [`topics`] and nothing in them.
+    pub async fn open_on(self, journal: Arc<dyn Journal>) -> House {
+        self.over(Arc::new(TempDir::new().unwrap()), journal).await
+    }
+
+    async fn over(self, dir: Arc<TempDir>, journal: Arc<dyn Journal>) -> House {
+        let house = House::over(dir, journal, at(self.now), self.sealed, 1).await;
         house.define(&self.programme).await;
         house
     }
@@ -127,11 +132,14 @@ pub fn identifier(namespace: &str, value: &str) -> Identifier {
 }
 
 impl House {
-    async fn over(dir: Arc<TempDir>, now: Timestamp, sealed: bool, seed: u64) -> Self {
+    async fn over(
+        dir: Arc<TempDir>,
+        journal: Arc<dyn Journal>,
+        now: Timestamp,
+        sealed: bool,
+        seed: u64,
+    ) -> Self {
         let random = Arc::new(SharedRng::new(StdRng::seed_from_u64(seed)));
-        let journal = Arc::new(
-            EmbeddedJournal::open(&dir.path().join("journal.redb"), partitions()).unwrap(),
-        );
         let key_file = dir.path().join("master.key");
         let master = if key_file.exists() {
             MasterKey::from_file(&key_file).unwrap()
@@ -149,7 +157,7 @@ impl House {
         } else {
             vault.unsealed_as_test_control()
         });
-        let shared_journal: Arc<dyn Journal> = Arc::clone(&journal) as Arc<dyn Journal>;
+        let shared_journal = Arc::clone(&journal);
         let shared_vault: Arc<dyn Vault> = Arc::clone(&vault) as Arc<dyn Vault>;
         let config = assent_permit::Config {
             // An unoptimised index may take long over many thousands of decisions.
@@ -217,7 +225,8 @@ impl House {
     pub async fn restart(self) -> Self {
         let (dir, now) = (Arc::clone(&self.dir), self.now());
         self.close().await;
-        Self::over(dir, now, true, 2).await
+        let journal = embedded(&dir);
+        Self::over(dir, journal, now, true, 2).await
     }
 
     /// Lets go of the stores; what is stored stays as long as somebody holds the directory.
@@ -486,16 +495,20 @@ fn asked(use_: &str) -> Asked {
     }
 }
 
-fn partitions() -> EmbeddedConfig {
+/// The topics and how many partitions each has.
+pub fn topics() -> Vec<(Topic, u32)> {
     let of = |topic| match topic {
         topics::REGISTRY | topics::USE | topics::REJECTS => 1,
         _ => SUBJECT_PARTITIONS,
     };
-    EmbeddedConfig::new(
-        topics::ALL
-            .map(|topic| (Topic::new(topic), of(topic)))
-            .to_vec(),
-    )
+    topics::ALL
+        .map(|topic| (Topic::new(topic), of(topic)))
+        .to_vec()
+}
+
+fn embedded(dir: &TempDir) -> Arc<dyn Journal> {
+    let path = dir.path().join("journal.redb");
+    Arc::new(EmbeddedJournal::open(&path, EmbeddedConfig::new(topics())).unwrap())
 }
 
 fn definitions(registry: &RegistryState) -> Definitions {

@@ -12,6 +12,7 @@ mod retail;
 mod scan;
 mod told;
 mod undecided;
+mod wire;
 mod withdrawal;
 
 use assent_tests::house;

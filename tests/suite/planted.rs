@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use assent_event::{KeyClass, Kind, Payload, SubjectFact};
 use assent_intake::{Caller, Outcome, Route};
-use assent_journal::{Journal, ReadLimit, Topic};
+use assent_journal::{ReadLimit, Topic};
 use assent_vault::Sealing;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;

@@ -4,7 +4,7 @@
 //! attributed to a subject is an error that stops the index. Other programs may write here, too
 //! (`docs/wire.md`): what widens counts only where its subject's log is, in the partition of its key.
 
-use assent_consent::{Decision, Fact, FactKind, Timestamp};
+use assent_consent::{Decision, DecisionState, Fact, FactKind, Timestamp};
 use assent_event::{Envelope, KeyClass, Kind, SealedBlock, fact_of, salvage, to_fact};
 use assent_journal::{Stored, partition_of};
 use assent_vault::{Opened, RandomSource, Sealer, Vault};
@@ -90,7 +90,14 @@ fn narrow_what_stands_elsewhere(stored: &Stored, fact: &mut Fact, partitions: u3
         stored.key.as_ref() == key && stored.position.partition == partition_of(key, partitions);
     if !at_home && fact.kind.widens() {
         tracing::error!(position = %stored.position, "a fact that widens stands under another key or in another partition than its subject's; it counts as an unreadable decision. Whoever wrote it is to use the subject as key and murmur2 as partitioner");
-        fact.kind = FactKind::Decision(Decision::unreadable());
+        let unreadable = match fact.kind.decision() {
+            Some(grant) => Decision {
+                state: DecisionState::Unreadable,
+                ..grant.clone()
+            },
+            None => Decision::unreadable(),
+        };
+        fact.kind = FactKind::Decision(unreadable);
     }
 }
 

@@ -120,8 +120,9 @@ async fn register(Path(name): Path<String>, request: Request) -> Result<Answer, 
 
 #[derive(Deserialize)]
 struct Checking {
+    /// Java's client says `true`, Python's `True`.
     #[serde(default)]
-    verbose: bool,
+    verbose: String,
 }
 
 async fn compatibility(
@@ -133,7 +134,7 @@ async fn compatibility(
     let published = subject.version(&version)?;
     let outcome = offered(request).await?.goes_with(published);
     let mut answer = json!({ "is_compatible": outcome.is_ok() });
-    if checking.verbose {
+    if checking.verbose.eq_ignore_ascii_case("true") {
         let messages = outcome.err().map(|why| why.to_string());
         answer["messages"] = messages.into_iter().collect();
     }

@@ -11,6 +11,7 @@ mod layers;
 mod licences;
 mod postgres;
 mod prerequisites;
+mod python;
 mod run;
 mod test;
 
@@ -20,7 +21,7 @@ const HELP: &str = "\
 cargo xtask <command>
 
   test                 check what is needed, bring real servers up, run every test, take them down
-    --without NAME     leave the tests on kafka or postgres out (they say so); repeats
+    --without NAME     leave the tests on kafka, postgres or python out (they say so); repeats
     --faults           the tests that break servers go on for many rounds instead of one
   check                format, lints, crate arrows, dependency licences
   layers               crate arrows point down only, and no crate knows what it must not
@@ -32,6 +33,7 @@ cargo xtask <command>
     --secure           a further listener that asks for TLS and SASL
     --port N           where the first broker listens (19092; three: 19096)
   postgres up|down|restart|status  a real PostgreSQL on 127.0.0.1 (see docs/postgres-for-tests.md)
+  python               Confluent's Python client in target/python, with which tests read and write the log
   bench [NAME]         the figures of docs/benchmarks.md, as ratios measured in one run
 ";
 
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "licences" => licences::check(),
         "kafka" => kafka::run(rest),
         "postgres" => postgres::run(rest),
+        "python" => python::run_command(rest),
         "bench" => bench::run_command(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::postgres;
-use crate::test::Server;
+use crate::test::Companion;
 
 struct Need {
     what: &'static str,
@@ -48,11 +48,18 @@ const POSTGRES: &[Need] = &[Need {
     get: "apt-get install openssl",
 }];
 
-/// Fails with one line for each program missing to build and to run these servers.
-pub fn check(servers: &[Server]) -> Result<(), String> {
-    let needs = servers.iter().flat_map(|server| match server {
-        Server::Kafka => KAFKA,
-        Server::Postgres => POSTGRES,
+const PYTHON: &[Need] = &[Need {
+    what: "Python 3 with virtual environments",
+    probe: &["python3", "-c", "import venv, ensurepip"],
+    get: "apt-get install python3-venv",
+}];
+
+/// Fails with one line for each program missing to build and to run these companions of the tests.
+pub fn check(companions: &[Companion]) -> Result<(), String> {
+    let needs = companions.iter().flat_map(|companion| match companion {
+        Companion::Kafka => KAFKA,
+        Companion::Postgres => POSTGRES,
+        Companion::Python => PYTHON,
     });
     let mut missing: Vec<String> = BUILD
         .iter()
@@ -61,7 +68,7 @@ pub fn check(servers: &[Server]) -> Result<(), String> {
         .map(|need| format!("  {}: {}", need.what, need.get))
         .collect();
     // Debian keeps it away from the search path.
-    if servers.contains(&Server::Postgres) && postgres::bindir().is_none() {
+    if companions.contains(&Companion::Postgres) && postgres::bindir().is_none() {
         missing.push("  PostgreSQL's server: apt-get install postgresql".to_owned());
     }
     if missing.is_empty() {
@@ -69,7 +76,7 @@ pub fn check(servers: &[Server]) -> Result<(), String> {
     }
     Err(format!(
         "this machine lacks (Debian commands behind the colon):\n{}\n\
-         `cargo xtask test --without kafka --without postgres` runs what needs neither.",
+         `cargo xtask test --without kafka --without postgres --without python` runs what needs none of them.",
         missing.join("\n")
     ))
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask check`.
 
 use crate::run::{cargo, run};
-use crate::{kafka, layers, licences, postgres, prerequisites};
+use crate::{kafka, layers, licences, postgres, prerequisites, python};
 
 /// Format, lints, crate arrows, licences: everything that reads the code without running it.
 pub fn check() -> Result<(), String> {
@@ -27,9 +27,9 @@ pub fn check() -> Result<(), String> {
 /// Entry of `cargo xtask test`: every test of the workspace, on real servers unless told otherwise.
 pub fn run_command(args: &[String]) -> Result<(), String> {
     let asked = Asked::parse(args)?;
-    prerequisites::check(&asked.servers)?;
+    prerequisites::check(&asked.companions)?;
     let mut up: Vec<Box<dyn Running>> = Vec::new();
-    let outcome = bring_up(&asked.servers, &mut up).and_then(|mut env| {
+    let outcome = bring_up(&asked.companions, &mut up).and_then(|mut env| {
         if asked.faults {
             env.push(("ASSENT_FAULTS", "long".to_owned()));
         }
@@ -39,26 +39,29 @@ pub fn run_command(args: &[String]) -> Result<(), String> {
     // Also what came up before another did not.
     up.into_iter()
         .rev()
-        .fold(outcome, |outcome, server| outcome.and(server.down()))
+        .fold(outcome, |outcome, companion| outcome.and(companion.down()))
 }
 
-/// A kind of server that tests need.
+/// What tests need beside the workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
+pub enum Companion {
     /// Apache Kafka, one broker and three.
     Kafka,
     /// PostgreSQL.
     Postgres,
+    /// Confluent's Python client, which reads and writes the log on the real Kafka.
+    Python,
 }
 
-impl Server {
-    const ALL: [Self; 2] = [Self::Kafka, Self::Postgres];
+impl Companion {
+    const ALL: [Self; 3] = [Self::Kafka, Self::Postgres, Self::Python];
 
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
             Self::Postgres => "postgres",
+            Self::Python => "python",
         }
     }
 
@@ -66,26 +69,27 @@ impl Server {
         match self {
             Self::Kafka => Ok(Box::new(kafka::Brokers::up()?)),
             Self::Postgres => Ok(Box::new(postgres::Database::up()?)),
+            Self::Python => Ok(Box::new(python::Python::up()?)),
         }
     }
 }
 
-/// Servers of one kind, up for the length of a test run.
+/// A companion, up for the length of a test run.
 pub trait Running {
     /// Where the tests find them: names and values of environment variables.
     fn environment(&self) -> Result<Vec<(&'static str, String)>, String>;
 
-    /// Stops those that this run started; those that were up before stay up.
+    /// Stops the servers that this run started; those that were up before stay up.
     fn down(self: Box<Self>) -> Result<(), String>;
 }
 
 fn bring_up(
-    servers: &[Server],
+    companions: &[Companion],
     up: &mut Vec<Box<dyn Running>>,
 ) -> Result<Vec<(&'static str, String)>, String> {
     let mut env = Vec::new();
-    for server in servers {
-        let running = server.up()?;
+    for companion in companions {
+        let running = companion.up()?;
         let places = running.environment();
         up.push(running);
         env.extend(places?);
@@ -95,14 +99,14 @@ fn bring_up(
 
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
-    servers: Vec<Server>,
+    companions: Vec<Companion>,
     faults: bool,
 }
 
 impl Asked {
     fn parse(args: &[String]) -> Result<Self, String> {
         let mut asked = Self {
-            servers: Server::ALL.to_vec(),
+            companions: Companion::ALL.to_vec(),
             faults: false,
         };
         let mut args = args.iter().map(String::as_str);
@@ -111,12 +115,12 @@ impl Asked {
                 "--faults" => asked.faults = true,
                 "--without" => {
                     let name = args.next().unwrap_or_default();
-                    let known = Server::ALL.into_iter().find(|server| server.name() == name);
+                    let known = Companion::ALL.into_iter().find(|one| one.name() == name);
                     let left_out = known.ok_or_else(|| {
-                        let names = Server::ALL.map(Server::name).join(", ");
+                        let names = Companion::ALL.map(Companion::name).join(", ");
                         format!("--without takes one of {names}, not `{name}`")
                     })?;
-                    asked.servers.retain(|server| *server != left_out);
+                    asked.companions.retain(|one| *one != left_out);
                 }
                 unknown => {
                     return Err(format!(
@@ -139,11 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_left_out_by_name_and_no_other_way() {
+    fn companions_are_left_out_by_name_and_no_other_way() {
         let all = parse("").unwrap();
-        assert_eq!(all.servers, Server::ALL);
+        assert_eq!(all.companions, Companion::ALL);
         let asked = parse("--without kafka --faults").unwrap();
-        assert_eq!(asked.servers, [Server::Postgres]);
+        assert_eq!(asked.companions, [Companion::Postgres, Companion::Python]);
         assert!(asked.faults);
         for bad in ["--without", "--without redis", "--no-kafka"] {
             parse(bad).unwrap_err();

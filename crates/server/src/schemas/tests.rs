@@ -207,7 +207,7 @@ async fn compatibility_is_checked_both_ways() {
             answer,
             (StatusCode::OK, json!({"is_compatible": compatible}))
         );
-        let (_, told) = post(&format!("{path}?verbose=true"), &text).await;
+        let (_, told) = post(&format!("{path}?verbose=True&normalize=False"), &text).await;
         assert_eq!(
             told["messages"].as_array().unwrap().is_empty(),
             compatible,
