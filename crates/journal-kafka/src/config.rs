@@ -94,7 +94,7 @@ impl Default for Replication {
     }
 }
 
-/// librdkafka counts what it keeps beside a record's bytes neither here nor there; this is about it.
+/// What librdkafka keeps beside a record's own bytes, roughly; its own bounds do not count it.
 pub(crate) const RECORD_OVERHEAD: usize = 512;
 
 impl KafkaConfig {
