@@ -10,32 +10,48 @@ use rdkafka::producer::FutureRecord;
 use rdkafka::producer::future_producer::DeliveryFuture;
 
 use crate::error::{failed, full, kind_of, unavailable};
-use crate::producer::Inner;
+use crate::producer::{Inner, Renewed};
 
 /// How long to wait before a full queue is tried again.
 const FULL: Duration = Duration::from_millis(5);
 
-/// Appends the records, each to the partition beside it, and waits until all are acknowledged.
+/// Appends the records, each to the partition beside it, and waits until all are acknowledged, or until
+/// `patience` is over.
 pub(crate) async fn append(
-    producer: &Inner,
+    producers: &Renewed,
     records: &[(Record, u32)],
     patience: Duration,
 ) -> Result<Vec<Position>, Error> {
+    let deadline = Instant::now() + patience;
+    let producer = producers.get()?;
     let mut deliveries = Vec::with_capacity(records.len());
     for (record, partition) in records {
         // Before the first one nothing was handed over, and so nothing need be waited for.
-        let patience = if deliveries.is_empty() {
-            Duration::ZERO
+        let deadline = if deliveries.is_empty() {
+            Instant::now()
         } else {
-            patience
+            deadline
         };
-        match enqueue(producer, record, *partition, patience).await {
+        match enqueue(&producer, record, *partition, deadline).await {
             Ok(delivery) => deliveries.push(delivery),
             // The kind may say that nothing was written.
             Err(error) if deliveries.is_empty() => return Err(error),
             Err(error) => return Err(unknown_outcome().with_source(error)),
         }
     }
+    match tokio::time::timeout_at(deadline.into(), collect(records, deliveries)).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            producers.retire(producer)?;
+            Err(unknown_outcome())
+        }
+    }
+}
+
+async fn collect(
+    records: &[(Record, u32)],
+    deliveries: Vec<DeliveryFuture>,
+) -> Result<Vec<Position>, Error> {
     let mut positions = Vec::with_capacity(records.len());
     let mut failures = Vec::new();
     for (delivery, (record, _)) in deliveries.into_iter().zip(records) {
@@ -57,9 +73,8 @@ async fn enqueue(
     producer: &Inner,
     record: &Record,
     partition: u32,
-    patience: Duration,
+    deadline: Instant,
 ) -> Result<DeliveryFuture, Error> {
-    let begin = Instant::now();
     let mut message = FutureRecord::<[u8], [u8]>::to(record.topic.as_str())
         .partition(partition as i32)
         .key(&record.key)
@@ -71,7 +86,7 @@ async fn enqueue(
         match producer.send_result(message) {
             Ok(delivery) => return Ok(delivery),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                if begin.elapsed() >= patience {
+                if Instant::now() >= deadline {
                     return Err(full());
                 }
                 message = back;
@@ -116,8 +131,9 @@ fn not_acknowledged(failures: Vec<KafkaError>, none_written: bool) -> Error {
             .rdkafka_error_code()
             .map_or(ErrorKind::Unavailable, kind_of);
         match kind {
-            ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::NotFound => true,
-            ErrorKind::Conflict
+            ErrorKind::Invalid | ErrorKind::Denied => true,
+            ErrorKind::NotFound
+            | ErrorKind::Conflict
             | ErrorKind::Unavailable
             | ErrorKind::Corrupt
             | ErrorKind::Internal => false,

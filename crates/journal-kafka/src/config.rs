@@ -73,6 +73,9 @@ impl fmt::Debug for KafkaConfig {
 }
 
 /// How many copies of a record there are, and how many must be made before it is acknowledged.
+///
+/// The difference is how many other brokers must confirm who leads a partition before its end is told:
+/// with three copies and two in sync one broker may be lost, for appends and for ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replication {
     /// Copies in all.
@@ -91,7 +94,7 @@ impl Default for Replication {
     }
 }
 
-/// librdkafka counts what it keeps beside a record's bytes neither here nor there; this is about it.
+/// What librdkafka keeps beside a record's own bytes, roughly; its own bounds do not count it.
 pub(crate) const RECORD_OVERHEAD: usize = 512;
 
 impl KafkaConfig {
@@ -144,10 +147,14 @@ impl KafkaConfig {
             // I3: every in-sync replica has it, retries neither double nor reorder it.
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("message.timeout.ms", millis(self.append_timeout))
+            // A request that fails before another one in flight can double what a third one wrote.
+            .set("max.in.flight.requests.per.connection", "1")
+            // Never reached: a record that ran out of time in there would do the same (`producer`).
+            .set("message.timeout.ms", millis(self.append_timeout * 2))
             // The brokers give up waiting for copies before we give up waiting for them.
             .set("request.timeout.ms", millis(self.append_timeout / 4))
-            .set("linger.ms", "5")
+            // Short, since what comes while a request is in flight goes together in the next.
+            .set("linger.ms", "2")
             .set("batch.size", "1000000")
             .set("message.max.bytes", MAX_BATCH_BYTES.to_string())
             .set("compression.type", "lz4")

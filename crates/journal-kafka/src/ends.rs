@@ -79,7 +79,7 @@ impl Ends {
                 // A leader that is just being replaced, whose successor answers soon; or a topic made a
                 // moment ago that this broker has not heard of.
                 Err(error)
-                    if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound)
+                    if error.kind() == ErrorKind::Unavailable
                         && begin.elapsed() + AGAIN < self.patience =>
                 {
                     tokio::time::sleep(AGAIN).await;

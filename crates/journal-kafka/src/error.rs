@@ -68,9 +68,6 @@ fn hinted(error: Error) -> Error {
 /// The kind of an error code.
 pub(crate) fn kind_of(code: Code) -> ErrorKind {
     match code {
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            ErrorKind::NotFound
-        }
         Code::MessageSizeTooLarge
         | Code::InvalidTopic
         | Code::InvalidRecord
@@ -89,7 +86,8 @@ pub(crate) fn kind_of(code: Code) -> ErrorKind {
         Code::BadMessage | Code::BadCompression | Code::InvalidMessage => ErrorKind::Corrupt,
         // Kafka has well over a hundred codes, most of them of the moment: a leader that moves, a
         // broker that is gone, time that ran out. Trying again later is right for all of those and
-        // harmless for the rest.
+        // harmless for the rest. A topic that a broker does not know is among them: it was there when
+        // the journal was opened, and a broker that has just started may not have heard of it yet.
         _ => ErrorKind::Unavailable,
     }
 }
@@ -108,7 +106,7 @@ mod tests {
         assert_eq!(of(Code::AllBrokersDown), ErrorKind::Unavailable);
         assert_eq!(of(Code::MessageTimedOut), ErrorKind::Unavailable);
         assert_eq!(of(Code::NotEnoughReplicas), ErrorKind::Unavailable);
-        assert_eq!(of(Code::UnknownTopicOrPartition), ErrorKind::NotFound);
+        assert_eq!(of(Code::UnknownTopicOrPartition), ErrorKind::Unavailable);
         assert_eq!(of(Code::TopicAuthorizationFailed), ErrorKind::Denied);
         assert_eq!(
             failed("x", KafkaError::Canceled).kind(),

@@ -1,10 +1,11 @@
 //! How much may be under way to the brokers at once: the bound on the producer's memory, and what turns
 //! brokers that are slow or gone into an answer instead of a heap.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use assent_journal::{Error, Record};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::RECORD_OVERHEAD;
 use crate::error::full;
@@ -14,7 +15,7 @@ const UNIT: usize = 1024;
 
 /// The bound on what is under way.
 pub(crate) struct InFlight {
-    units: Semaphore,
+    units: Arc<Semaphore>,
     all: u32,
     patience: Duration,
 }
@@ -25,7 +26,7 @@ impl InFlight {
         let most = (u32::MAX >> 3) as usize;
         let all = bytes.div_ceil(UNIT).clamp(1, most);
         Self {
-            units: Semaphore::new(all),
+            units: Arc::new(Semaphore::new(all)),
             all: all as u32,
             patience,
         }
@@ -36,14 +37,14 @@ impl InFlight {
     pub(crate) async fn enter(
         &self,
         records: &[(Record, u32)],
-    ) -> Result<SemaphorePermit<'_>, Error> {
+    ) -> Result<OwnedSemaphorePermit, Error> {
         let bytes: usize = records
             .iter()
             .map(|(record, _)| record.weight() + RECORD_OVERHEAD)
             .sum();
         // What is larger than all there is goes alone.
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let entered = self.units.acquire_many(units.min(self.all));
+        let entered = Arc::clone(&self.units).acquire_many_owned(units.min(self.all));
         match tokio::time::timeout(self.patience, entered).await {
             Ok(Ok(share)) => Ok(share),
             // The semaphore is never closed, so it is time that ran out.

@@ -1,6 +1,7 @@
 //! [`Journal`] on Kafka.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use assent_journal::{
@@ -12,6 +13,7 @@ use crate::append::append;
 use crate::config::KafkaConfig;
 use crate::confirm::Confirm;
 use crate::ends::{Edge, Ends};
+use crate::error::unavailable;
 use crate::in_flight::InFlight;
 use crate::producer::Renewed;
 use crate::provision::Cluster;
@@ -27,7 +29,7 @@ pub struct KafkaJournal {
     config: KafkaConfig,
     partitions: HashMap<Topic, u32>,
     in_flight: InFlight,
-    producer: Renewed,
+    producers: Arc<Renewed>,
     reader: Reader,
     ends: Ends,
 }
@@ -71,7 +73,7 @@ impl KafkaJournal {
         Ok(Self {
             partitions: config.partitions.iter().cloned().collect(),
             in_flight: InFlight::new(config.in_flight_bytes, config.queue_timeout),
-            producer: Renewed::new(config.producer()?)?,
+            producers: Arc::new(Renewed::new(config.producer()?)?),
             reader: Reader::new(config.consumer()?),
             ends,
             config,
@@ -169,9 +171,18 @@ impl Journal for KafkaJournal {
                 Ok((record, partition))
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        let _share = self.in_flight.enter(&records).await?;
-        let producer = self.producer.get()?;
-        let positions = append(&producer, &records, self.config.append_timeout).await?;
+        let share = self.in_flight.enter(&records).await?;
+        let (producers, patience) = (Arc::clone(&self.producers), self.config.append_timeout);
+        // A task of its own: what was handed to the producer is under way, and its time runs, even if
+        // the caller goes away.
+        let task = tokio::spawn(async move {
+            let _share = share;
+            append(&producers, &records, patience).await
+        });
+        let positions = task.await.map_err(|error| {
+            unavailable("an append was cut off; some records may have been written")
+                .with_source(error)
+        })??;
         self.ends.appended(&positions);
         Ok(positions)
     }

@@ -94,13 +94,7 @@ impl Thread {
                 match &outcome {
                     // A leader that is just being replaced, whose successor answers soon; or a topic
                     // made a moment ago that a broker has not heard of.
-                    Err(error)
-                        if !late
-                            && matches!(
-                                error.kind(),
-                                ErrorKind::Unavailable | ErrorKind::NotFound
-                            ) =>
-                    {
+                    Err(error) if !late && error.kind() == ErrorKind::Unavailable => {
                         unanswered.push(question);
                     }
                     outcome => {

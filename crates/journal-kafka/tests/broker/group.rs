@@ -137,8 +137,8 @@ async fn at_rest(members: &[&dyn Holds]) {
         let exactly_one = all == (0..SHARDS).collect() && sizes.iter().sum::<usize>() == all.len();
         let even = sizes.iter().max() <= sizes.iter().min().map(|least| least + 1).as_ref();
         calm = if exactly_one && even { calm + 1 } else { 0 };
-        // Longer than a member takes to hear of a rebalance.
-        if calm == 15 {
+        // Longer than a member takes to hear of a rebalance: a heartbeat, half a second.
+        if calm == 8 {
             return;
         }
         assert!(
@@ -236,7 +236,7 @@ async fn a_member_whose_owner_is_stuck_gives_its_shards_up() {
     });
     at_rest(&[&*stuck, &other]).await;
     // As long as it is heard, it stays.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     at_rest(&[&*stuck, &other]).await;
 
     working.abort();

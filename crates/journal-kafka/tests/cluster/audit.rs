@@ -19,6 +19,7 @@ pub async fn audit(config: &KafkaConfig, told: &Told) {
         .unwrap();
     let mut places: BTreeMap<String, Position> = BTreeMap::new();
     let mut order: BTreeMap<(u32, String), u64> = BTreeMap::new();
+    let mut broken = Vec::new();
     let mut log: BTreeMap<(u32, u64), String> = BTreeMap::new();
     for partition in 0..PARTITIONS {
         let mut at = 0;
@@ -33,26 +34,51 @@ pub async fn audit(config: &KafkaConfig, told: &Told) {
                 let key = String::from_utf8(stored.key.to_vec()).unwrap();
                 let (writer, number) = key.split_once(' ').unwrap();
                 let number: u64 = number.parse().unwrap();
+                let place = (partition, stored.position.offset);
+                log.insert(place, key.clone());
+                if let Some(earlier) = places.insert(key.clone(), stored.position.clone()) {
+                    broken.push(format!(
+                        "{key} stands at {earlier} and at {}",
+                        stored.position
+                    ));
+                }
                 let last = order.insert((partition, writer.to_owned()), number);
-                assert!(
-                    last < Some(number),
-                    "{key} stands after {last:?} in {partition}"
-                );
-                log.insert((partition, stored.position.offset), key.clone());
-                let earlier = places.insert(key, stored.position.clone());
-                assert_eq!(earlier, None, "{} again", stored.position);
+                if last >= Some(number) {
+                    let at = &stored.position;
+                    broken.push(format!("{key} stands at {at}, after {writer} {last:?}"));
+                }
             }
         }
     }
     for (key, position) in &told.acknowledged {
-        assert_eq!(places.get(key), Some(position), "{key} was acknowledged");
+        let found = places.get(key);
+        if found != Some(position) {
+            broken.push(format!(
+                "{key} was acknowledged at {position} and stands at {found:?}"
+            ));
+        }
     }
     for (place, key) in &told.seen {
-        assert_eq!(log.get(place), Some(key), "{place:?} was read before");
+        let found = log.get(place);
+        if found != Some(key) {
+            broken.push(format!(
+                "{key} was read at {place:?}, where {found:?} stands now"
+            ));
+        }
+    }
+    for line in &broken {
+        println!("{line}");
     }
     let unknown: BTreeSet<&String> = told.unknown.iter().collect();
     let written = places.keys().filter(|key| unknown.contains(key)).count();
     assert_eq!(places.len(), told.acknowledged.len() + written);
+    assert_eq!(
+        broken,
+        [""; 0],
+        "promises broken: {} unknown: {:?}",
+        broken.len(),
+        told.unknown
+    );
     println!(
         "{} records acknowledged, each once; of {} unknown {written} stand; {} read meanwhile; \
          ends told {} times, refused {} times",

@@ -36,6 +36,34 @@ pub struct Told {
     pub ends: (u64, u64),
 }
 
+impl Told {
+    /// Notes what an append of these keys was told. Whether it was acknowledged.
+    pub fn was_told(
+        &mut self,
+        topic: &Topic,
+        keys: Vec<String>,
+        outcome: Result<Vec<Position>, Error>,
+    ) -> bool {
+        match outcome {
+            Ok(positions) => {
+                for (key, position) in keys.into_iter().zip(positions) {
+                    let (partition, next) = (position.partition, position.offset + 1);
+                    let reach = self.reach.get(topic, partition).max(next);
+                    self.reach.set(topic, partition, reach);
+                    self.acknowledged.insert(key, position);
+                }
+                true
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                assert!(error.retry_after().is_some());
+                self.unknown.extend(keys);
+                false
+            }
+        }
+    }
+}
+
 pub struct Load {
     pub topic: Topic,
     pub told: Arc<Mutex<Told>>,
@@ -140,28 +168,10 @@ impl Task {
             let outcome = journal.append(records).await;
             let took = begin.elapsed();
             assert!(took < APPEND_TIMEOUT + SLACK, "an append took {took:?}");
-            self.was_told(keys, outcome);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    fn was_told(&self, keys: Vec<String>, outcome: Result<Vec<Position>, Error>) {
-        let mut told = self.told.lock();
-        match outcome {
-            Ok(positions) => {
-                for (key, position) in keys.into_iter().zip(positions) {
-                    let (partition, next) = (position.partition, position.offset + 1);
-                    let reach = told.reach.get(&self.topic, partition).max(next);
-                    told.reach.set(&self.topic, partition, reach);
-                    told.acknowledged.insert(key, position);
-                }
+            if self.told.lock().was_told(&self.topic, keys, outcome) {
                 self.calls.fetch_add(1, Ordering::SeqCst);
             }
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-                assert!(error.retry_after().is_some());
-                told.unknown.extend(keys);
-            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -1,6 +1,7 @@
 //! One broker or three that form a cluster: starting them side by side, stopping them, and where
 //! tests find them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::certificates::{self, Certificates};
@@ -171,26 +172,39 @@ impl Cluster {
         }
     }
 
+    /// Writes the settings and empty storage of every node.
     fn format(&self, libraries: &Path, certificates: Option<&Certificates>) -> Result<(), String> {
         for node in &self.nodes {
             node.check_ports(STOP)?;
         }
         for node in &self.nodes {
-            let settings = settings::properties(node, &self.nodes, certificates);
-            node.prepare(&settings)?;
+            node.prepare(&settings::properties(node, &self.nodes, certificates))?;
         }
-        let credentials = certificates.is_some();
         let mut formatting = Vec::new();
         for node in &self.nodes {
-            formatting.push((node, node.format(libraries, credentials)?));
+            let kept = self.formatted(node);
+            if kept.is_dir() {
+                copy(&kept, &node.data())?;
+            } else {
+                formatting.push((node, node.format(libraries, certificates.is_some())?));
+            }
         }
         for (node, mut child) in formatting {
             let status = child.wait().map_err(|error| format!("java: {error}"))?;
             if !status.success() {
                 return Err(node.with_log("the broker's storage could not be formatted"));
             }
+            copy(&node.data(), &self.formatted(node))?;
         }
         Ok(())
+    }
+
+    /// Where a node's storage is kept as it was when it had just been formatted, which takes a Java of
+    /// its own: it is the same every time.
+    fn formatted(&self, node: &Node) -> PathBuf {
+        let kind = if self.shape.secure { "secure" } else { "plain" };
+        let name = format!("formatted-{}-{kind}-{}", artifacts::KAFKA, node.number);
+        self.directory.join(name)
     }
 
     fn start(&self, nodes: &[&Node], libraries: &Path) -> Result<(), String> {
@@ -209,4 +223,26 @@ impl Cluster {
         }
         outcome
     }
+}
+
+/// Copies the files of a directory, all or none.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let mut unfinished = to.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    let copy = || {
+        fs::create_dir_all(&unfinished)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            fs::copy(entry.path(), unfinished.join(entry.file_name()))?;
+        }
+        fs::rename(&unfinished, to)
+    };
+    copy().map_err(|error| {
+        format!(
+            "cannot copy {} to {}: {error}",
+            from.display(),
+            to.display()
+        )
+    })
 }
