@@ -317,8 +317,17 @@ impl House {
             .unwrap()
     }
 
-    /// Sends one decision or fact that must be taken.
-    pub async fn decide(&self, body: Value) {
+    /// Sends decisions or facts that must be taken; each under a message id of its own, if it has none.
+    pub async fn decide(&self, mut body: Value) {
+        let all = match &mut body {
+            Value::Array(all) => all.as_mut_slice(),
+            one => std::slice::from_mut(one),
+        };
+        for (index, one) in all.iter_mut().enumerate() {
+            if one.get("message_id").is_none() {
+                one["message_id"] = format!("decided-{}-{index}", self.now().micros()).into();
+            }
+        }
         let outcomes = self.consents(SERVER_KEY, body).await;
         assert!(outcomes.iter().all(is_journalled), "{outcomes:?}");
     }

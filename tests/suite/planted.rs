@@ -156,9 +156,9 @@ async fn plant(house: &House) -> Vec<String> {
     proven["agent"] = EMAIL.into();
     let facts = json!([
         {"subject": about, "fact": "birth_date", "birth_date": BIRTH_DATE, "reason": REASON, "recorded_by": NAME},
-        {"subject": about, "fact": "public_source", "url": URL},
+        {"subject": about, "fact": "public_source", "url": URL, "message_id": "source-1"},
         {"subject": about, "fact": "linked", "other": {"phone": PHONE}},
-        {"subject": about, "fact": "contract_started", "contract": "c-1"},
+        {"subject": about, "fact": "contract_started", "contract": "c-1", "message_id": "contract-1"},
     ]);
     let mut refusal = withdrawal(CUSTOMER, "sms_marketing");
     refusal["evidence"] = EVIDENCE.into();

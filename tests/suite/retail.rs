@@ -351,6 +351,7 @@ fn contracts(shop: &Shop, left: &BTreeSet<String>) -> Vec<Value> {
     let of = |customer: &String, fact: &str| {
         json!({
             "subject": {"cdnow_customer": customer}, "fact": fact, "contract": "orders",
+            "message_id": format!("{fact}-{customer}"),
             (if fact == "contract_started" { "starts_at" } else { "ends_at" }):
                 if fact == "contract_started" { "1997-01-01T00:00:00Z" } else { "1998-06-30T00:00:00Z" },
         })
