@@ -150,11 +150,12 @@ pub(crate) fn latest(
             (Some(newest), Some(known)) if *newest == known.number => {
                 return Ok(Some(Arc::clone(known)));
             }
-            (Some(newest), _) => match read(storage, *newest)? {
-                Some(manifest) => return Ok(Some(Arc::new(manifest))),
-                // It was removed between listing and reading, so a newer one is there.
-                None => {}
-            },
+            (Some(newest), _) => {
+                // If it was removed between listing and reading, a newer one is there.
+                if let Some(manifest) = read(storage, *newest)? {
+                    return Ok(Some(Arc::new(manifest)));
+                }
+            }
             // Not even the known one is there: somebody emptied the storage.
             (None, Some(_)) if !after.is_empty() => after.clear(),
             (None, _) => return Ok(None),
