@@ -1,8 +1,8 @@
 //! The real stores in a temporary directory, with a clock and randomness of our own.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use assent_consent::{Calendar, Fact, Timestamp};
