@@ -68,7 +68,11 @@ fn decision_of(decision: &Decision) -> ConsentDecision {
         .form(decision.form.as_str())
         .act(decision.act.as_str());
     let clear = &mut made.clear;
-    clear.channel = decision.channel.as_ref().map(|c| c.as_str().to_owned());
+    clear.channel = match &decision.channel {
+        Some(channel) => Some(channel.as_str().to_owned()),
+        // No name of a channel: it reads as any.
+        None => decision.channel_unread.then(|| "No Channel".to_owned()),
+    };
     clear.recipient = decision.recipient.as_ref().map(|r| r.as_str().to_owned());
     clear.categories = decision
         .categories
