@@ -54,7 +54,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind, in order of schema id.
+    /// Every kind, in the order in which they came to be.
     pub const ALL: [Self; 9] = [
         Self::ConsentDecision,
         Self::IdentityLink,
@@ -78,7 +78,7 @@ impl Kind {
             Self::AccountMembership => 14,
             Self::SubscriptionChange => 15,
             Self::Behaviour => 19,
-            Self::Use => 17,
+            Self::Use => 20,
             Self::Rejection => 18,
         }
     }

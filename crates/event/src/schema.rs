@@ -26,7 +26,7 @@ pub const ENVELOPE_ID: u32 = 1;
 
 /// Every version ever published: id, kind (none: the envelope), version, text. Ascending by id;
 /// never changed, only added to.
-const HISTORY: [(u32, Option<Kind>, u32, &str); 11] = [
+const HISTORY: [(u32, Option<Kind>, u32, &str); 12] = [
     (
         1,
         None,
@@ -92,6 +92,12 @@ const HISTORY: [(u32, Option<Kind>, u32, &str); 11] = [
         Some(Kind::Behaviour),
         2,
         include_str!("../../../schemas/history/behaviour/2.avsc"),
+    ),
+    (
+        20,
+        Some(Kind::Use),
+        2,
+        include_str!("../../../schemas/history/use/2.avsc"),
     ),
 ];
 

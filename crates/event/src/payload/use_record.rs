@@ -50,6 +50,12 @@ pub struct UseRecordClear {
     pub rows: Option<i64>,
     /// How it ended, e.g. `started`, `answered`, `denied`, `failed`.
     pub outcome: String,
+    /// The one member looked at: the opaque id, 32 hexadecimal digits.
+    #[serde(default)]
+    pub about: Option<String>,
+    /// The purpose for which that member's verdict was looked at.
+    #[serde(default)]
+    pub about_purpose: Option<String>,
 }
 block!(UseRecordClear);
 

@@ -150,6 +150,8 @@ pub fn full(kind: Kind) -> Payload {
                 as_of: Some(INSTANT),
                 rows: Some(42),
                 outcome: "answered".to_owned(),
+                about: text("00112233445566778899aabbccddeeff"),
+                about_purpose: text("email_marketing"),
             },
         }),
         Kind::Rejection => Payload::Rejection(Rejection {
@@ -324,12 +326,12 @@ prop_compose! {
     fn any_use()(
         (operation, principal, purpose, basis) in (any_text(), any_text(), any_text(), any_text()),
         (channel, recipient, sql_sha256, segment) in (of(any_text()), of(any_text()), of(any_text()), of(any_text())),
-        (position, outcome) in (any_text(), any_text()),
+        (position, outcome, about, about_purpose) in (any_text(), any_text(), of(any_text()), of(any_text())),
         (segment_version, as_of, rows) in (of(any::<u32>()), of(any_instant()), of(any::<i64>())),
     ) -> UseRecordClear {
         UseRecordClear {
             operation, principal, purpose, channel, recipient, basis, sql_sha256, position, segment, segment_version,
-            as_of, rows, outcome,
+            as_of, rows, outcome, about, about_purpose,
         }
     }
 }
