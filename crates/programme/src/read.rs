@@ -67,6 +67,7 @@ pub(crate) fn folder(dir: &Path, faults: &mut Vec<Fault>) -> (Programme, Unread)
         ));
         return (programme, unread);
     }
+    strangers(dir, faults);
     read_settings(dir, &mut programme, faults);
     read_purposes(dir, &mut programme, &mut unread, faults);
     read_notices(dir, &mut programme, &mut unread, faults);
@@ -74,6 +75,39 @@ pub(crate) fn folder(dir: &Path, faults: &mut Vec<Fault>) -> (Programme, Unread)
     read_sources(dir, &mut programme, faults);
     read_segments(dir, &mut programme, faults);
     (programme, unread)
+}
+
+/// Files that a programme has once, and folders of files; `imports` are mappings, which are read when they are used.
+const FILES: [&str; 3] = ["settings.yaml", "sources.yaml", "traits.yaml"];
+const FOLDERS: [&str; 4] = ["imports", "notices", "purposes", "segments"];
+
+/// A definition under a wrong name would be read as one that is gone, and retired: so every folder and YAML file beside
+/// those that are known is a fault. Other files and hidden ones may stand there.
+fn strangers(dir: &Path, faults: &mut Vec<Fault>) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return; // each reader says so
+    };
+    let mut entries: Vec<fs::DirEntry> = entries.flatten().collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = Path::new(&name).extension().and_then(|e| e.to_str());
+        let known: &[&str] = if entry.path().is_dir() {
+            &FOLDERS
+        } else if matches!(kind, Some("yaml" | "yml" | "sql")) {
+            &FILES
+        } else {
+            continue;
+        };
+        if !name.starts_with('.') && !known.contains(&name.as_str()) {
+            let message = "nothing of this name is read here; it has no effect";
+            let fix = format!(
+                "rename it to one of {}, or move it elsewhere",
+                known.join(", ")
+            );
+            faults.push(whole_file(&name, message, &fix));
+        }
+    }
 }
 
 fn read_settings(dir: &Path, programme: &mut Programme, faults: &mut Vec<Fault>) {

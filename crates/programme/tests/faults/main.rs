@@ -108,6 +108,38 @@ fn a_file_that_would_have_no_effect_is_a_fault() {
     );
 }
 
+/// What they hold would be missing from the programme, and so be retired.
+#[test]
+fn a_file_or_folder_of_the_wrong_name_is_a_fault() {
+    let folder = Folder::new();
+    let sources = folder.read(folder::SOURCES);
+    folder.remove(folder::SOURCES);
+    folder.write("sources.yml", &sources);
+    folder.write("segment/regulars.sql", &folder.read(SEGMENT));
+    folder.write("regulars.sql", &folder.read(SEGMENT));
+    folder.write("imports/orders.yaml", "name: orders\n");
+    folder.write("README.md", "Ours.\n");
+    folder.write(".git/config", "");
+    folder.write(".drafts.yaml", "");
+    let files = "settings.yaml, sources.yaml, traits.yaml";
+    assert_eq!(
+        told(&folder.load().unwrap_err()),
+        [
+            format!(
+                "regulars.sql: nothing of this name is read here; it has no effect | fix: rename it to one of {files}, or \
+                 move it elsewhere"
+            ),
+            "segment: nothing of this name is read here; it has no effect | fix: rename it to one of imports, notices, \
+             purposes, segments, or move it elsewhere"
+                .to_owned(),
+            format!(
+                "sources.yml: nothing of this name is read here; it has no effect | fix: rename it to one of {files}, or \
+                 move it elsewhere"
+            ),
+        ]
+    );
+}
+
 #[test]
 fn what_is_defined_twice_is_a_fault_in_the_second_file() {
     let folder = Folder::new();
