@@ -460,10 +460,15 @@ impl House {
 
     /// The HTTP routes of the port.
     pub fn router(&self) -> Router {
+        self.router_over(&self.engine)
+    }
+
+    /// The same over another engine.
+    pub fn router_over(&self, engine: &Arc<Engine>) -> Router {
         assent_server::router(Services {
             body_limit: self.intake.limits().body_bytes,
             intake: Some(Arc::clone(&self.intake)),
-            engine: Some(Arc::clone(&self.engine)),
+            engine: Some(Arc::clone(engine)),
             projects: false,
             control: Arc::new(NoOwner),
             readiness: Arc::new(NoOwner),

@@ -8,6 +8,7 @@ mod decisions;
 mod generated;
 mod oracle;
 mod planted;
+mod refusals;
 mod retail;
 mod scan;
 mod told;

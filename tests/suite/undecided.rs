@@ -27,7 +27,7 @@ async fn who_never_decided_is_counted_and_covered_by_legal_duty_only() {
     house.project().await;
 
     assert_eq!(members(&house, "analyst", MARKETING).await, 1);
-    let counts = base(&house, "analyst", MARKETING).await;
+    let counts = base(&house, "officer", MARKETING).await;
     assert_eq!(counts.permitted, 1);
     assert_eq!(counts.denied, BTreeMap::from([(Reason::NoDecision, 1)]));
 

@@ -213,6 +213,7 @@ pub enum Segment {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("person").args(["member", "identifier"]))]
 pub struct Explain {
     #[command(flatten)]
     pub use_: UseArgs,
@@ -225,8 +226,9 @@ pub struct Explain {
     /// One query: base, permitted, rows (officers).
     #[arg(long)]
     pub sql: Option<String>,
-    /// The legal-duty purpose an officer looks under (needed with --member and --identifier).
-    #[arg(long)]
+    /// The legal-duty purpose an officer looks at one person under (needed with --member or --identifier, and with them
+    /// only).
+    #[arg(long, requires = "person")]
     pub under: Option<String>,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -12,7 +12,7 @@ use std::time::Instant;
 use assent_consent::Timestamp;
 use assent_intake::{Caller, Outcome, Route};
 use assent_programme::Principal;
-use assent_segment::{Asked, LawfulSession, SegmentRun};
+use assent_segment::{Asked, LawfulSession, SegmentIds};
 use assent_server::{Control, NewPrincipal, Roles};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
@@ -250,7 +250,7 @@ impl Show {
             .explained("session")?;
         let counts = session.base_counts().await.explained("explain")?;
         heading(&format!("Who may be used for {PURPOSE}, by {CHANNEL}, now"));
-        let base = counts.base();
+        let base = counts.base;
         bar("permitted", counts.permitted, base);
         for (reason, members) in &counts.denied {
             bar(reason.as_str(), *members, base);
@@ -301,17 +301,18 @@ impl Show {
         Ok(())
     }
 
-    async fn segment(&self, analyst: &Principal) -> Result<SegmentRun, Failure> {
-        LawfulSession::for_segment(self.node.engine()?, analyst, SEGMENT, None)
+    async fn segment(&self, analyst: &Principal) -> Result<SegmentIds, Failure> {
+        let result = LawfulSession::for_segment(self.node.engine()?, analyst, SEGMENT, None)
             .await
             .explained("session")?
             .run_segment(SEGMENT)
             .await
-            .explained(SEGMENT)
+            .explained(SEGMENT)?;
+        SegmentIds::of(&result).explained(SEGMENT)
     }
 
     /// A member of the run, by the number the shop knows it by.
-    fn someone_in(&self, run: &SegmentRun) -> Result<Option<(String, String)>, Failure> {
+    fn someone_in(&self, run: &SegmentIds) -> Result<Option<(String, String)>, Failure> {
         for number in 0..self.demo.members {
             let customer = population::customer_no(number);
             let subject = self.node.subject_of("customer_no", &customer)?;

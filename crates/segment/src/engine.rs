@@ -10,8 +10,11 @@ use assent_permit::Permit;
 use assent_projection::Profiles;
 use assent_vault::{RandomSource, Vault};
 
+use crate::coarse::Coarse;
 use crate::error::Result;
+use crate::format::Format;
 use crate::gate::FileCache;
+use crate::session::{QueryResult, refused};
 use crate::workers::Workers;
 
 /// Where the present comes from; only the binary reads the wall clock.
@@ -48,6 +51,10 @@ pub struct Limits {
     pub timeout: Duration,
     /// Rows of a result; more is an error, never a silent cut.
     pub rows: usize,
+    /// Bytes of a result, in memory and written out, each; more is an error as well.
+    pub bytes: usize,
+    /// Distinct ids of a segment that is exported; an export reads its id column only.
+    pub export_rows: usize,
     /// How many threads a query may use.
     pub partitions: usize,
     /// Runs of subjects held in memory over all files, 8 bytes each.
@@ -57,12 +64,15 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1 GiB, a minute, a million rows, two threads, 64 million runs (512 MiB), four queries at once.
+    /// 1 GiB, a minute, a million rows, 256 MiB, five million ids, two threads, 64 million runs (512 MiB), four queries
+    /// at once.
     fn default() -> Self {
         Self {
             memory_bytes: 1 << 30,
             timeout: Duration::from_secs(60),
             rows: 1_000_000,
+            bytes: 256 << 20,
+            export_rows: 5_000_000,
             partitions: 2,
             cached_runs: 64 << 20,
             concurrent: 4,
@@ -78,6 +88,7 @@ pub struct Engine {
     pub(crate) limits: Limits,
     pub(crate) files: Arc<FileCache>,
     pub(crate) workers: Workers,
+    pub(crate) coarse: Coarse,
 }
 
 impl Engine {
@@ -98,6 +109,7 @@ impl Engine {
             limits,
             files,
             workers,
+            coarse: Coarse::default(),
         })
     }
 
@@ -113,6 +125,24 @@ impl Engine {
     /// As when a session is opened.
     pub async fn profiles_load(&self) -> Result<()> {
         crate::session::latest(self).await.map(|_| ())
+    }
+
+    /// Waits until definitions and decisions that were acknowledged count (I2).
+    ///
+    /// # Errors
+    /// As [`crate::LawfulSession::open`]; the text is fixed, so anybody may read it.
+    pub async fn barrier(&self) -> Result<()> {
+        let reached = self.stores.permit.barrier().await;
+        reached.map(|_| ()).map_err(|error| refused(&error))
+    }
+
+    /// Writes a result in a format, on the threads of queries.
+    ///
+    /// # Errors
+    /// As [`QueryResult::encode`].
+    pub async fn encode(&self, result: QueryResult, format: Format) -> Result<Vec<u8>> {
+        let work = move || result.encode(format);
+        self.workers.compute(self.limits.timeout, work).await
     }
 
     /// The permit index.

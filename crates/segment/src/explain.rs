@@ -1,7 +1,8 @@
 //! Why people are there or not: counts for everybody, single people for officers.
 //!
-//! An analyst is told reasons over the whole base, whatever the query: running a predicate on the denied would be the
-//! breach itself, and differences of counts identify people. Verdicts of one person are an officer's, under a legal duty.
+//! An analyst is told reasons over the whole base, whatever the query, and roughly: running a predicate on the denied
+//! would be the breach itself, and differences of counts identify people. Verdicts of one person are an officer's, under
+//! a legal duty, and the use log has whom the officer looked at.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,20 +17,44 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::session::{LawfulSession, officers_only, refused};
 use crate::use_log::Entry;
 
-/// How many members are permitted, and why the others are not.
+/// How many members there are, how many are permitted, and why the others are not. Officers are told exactly, whoever
+/// else asks roughly: multiples of k that are off by less than k, rare reasons together, and one decision shows in none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseCounts {
+    /// Everybody with a profile or a decision.
+    pub base: u64,
     /// Members that may be used.
     pub permitted: u64,
     /// Members that may not, by reason.
     pub denied: BTreeMap<Reason, u64>,
+    /// Where it is not told exactly: members denied for the reasons that fewer than k have each, and this k.
+    pub few: Option<Few>,
+}
+
+/// Members denied for rare reasons, together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Few {
+    /// How many, as roughly as the other counts.
+    pub members: u64,
+    /// All counts are multiples of it.
+    pub k: u64,
 }
 
 impl BaseCounts {
-    /// All members that ever decided anything.
-    #[must_use]
-    pub fn base(&self) -> u64 {
-        self.permitted + self.denied.values().sum::<u64>()
+    fn exact(counts: BTreeMap<Option<Reason>, u64>) -> Self {
+        let mut told = Self {
+            base: counts.values().sum(),
+            permitted: 0,
+            denied: BTreeMap::new(),
+            few: None,
+        };
+        for (reason, members) in counts {
+            match reason {
+                None => told.permitted += members,
+                Some(reason) => *told.denied.entry(reason).or_default() += members,
+            }
+        }
+        told
     }
 }
 
@@ -58,7 +83,7 @@ pub struct MemberExplained {
 /// What becomes of the base on the way to the rows of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waterfall {
-    /// All members that ever decided anything.
+    /// Everybody with a profile or a decision.
     pub base: BaseCounts,
     /// Rows of the query; predicates saw the permitted only.
     pub rows: usize,
@@ -68,9 +93,9 @@ impl LawfulSession {
     /// Reason counts over the whole base, for this session's use and time.
     ///
     /// # Errors
-    /// As [`LawfulSession::query`].
+    /// As [`LawfulSession::query`]; `Denied` for an earlier instant, unless to an officer.
     pub async fn base_counts(&self) -> Result<BaseCounts> {
-        let counts = self.counts()?;
+        let counts = self.counts().await?;
         self.journal(Entry {
             operation: "explain",
             outcome: "answered".to_owned(),
@@ -80,27 +105,29 @@ impl LawfulSession {
         Ok(counts)
     }
 
-    fn counts(&self) -> Result<BaseCounts> {
-        let by_reason = self
-            .engine
-            .stores
-            .permit
-            .reason_counts(&self.answered.declared, self.answered.evaluated_at)
-            .map_err(|error| refused(&error))?;
-        let mut counts = BaseCounts {
-            permitted: 0,
-            denied: BTreeMap::new(),
-        };
-        for (reason, members) in by_reason {
-            match reason {
-                None => counts.permitted += members,
-                Some(reason) => *counts.denied.entry(reason).or_default() += members,
-            }
+    /// Counts what the session stands on, on the threads of queries.
+    async fn counts(&self) -> Result<BaseCounts> {
+        let officer = self.principal.role == Role::Officer;
+        if self.answered.looking_back && !officer {
+            // From one instant to the next, single people would show.
+            return Err(Error::denied(
+                "officer_only",
+                "reason counts of an earlier instant are told to officers only",
+            ));
         }
-        Ok(counts)
+        let standing = self.gate.standing.clone();
+        let work = move || Ok(BaseCounts::exact(standing.set().reason_counts()));
+        let timeout = self.engine.limits.timeout;
+        let counts = self.engine.workers.compute(timeout, work).await?;
+        if officer {
+            return Ok(counts);
+        }
+        let k = u64::from(self.registry().settings().k);
+        Ok(self.engine.coarse.of(&self.answered.declared, &counts, k))
     }
 
-    /// Why one member is permitted or not for some use, for an officer under a legal-duty purpose.
+    /// Why one member is permitted or not for some use, for an officer under a legal-duty purpose. Whether told or not, the
+    /// use log has who asked about whom, and about which purpose.
     ///
     /// # Errors
     /// `Denied` for anybody else; `Invalid` for a purpose that does not exist.
@@ -111,7 +138,7 @@ impl LawfulSession {
         at: Option<Timestamp>,
     ) -> Result<MemberExplained> {
         let result = self.explained(member, about, at);
-        self.told(&result).await?;
+        self.told(Some(member), about, &result).await?;
         result
     }
 
@@ -126,11 +153,10 @@ impl LawfulSession {
         about: &Asked,
         at: Option<Timestamp>,
     ) -> Result<MemberExplained> {
-        let result = match self.find(identifier).await {
-            Ok(member) => self.explained(member, about, at),
-            Err(error) => Err(error),
-        };
-        self.told(&result).await?;
+        let found = self.find(identifier).await;
+        let member = found.as_ref().ok().copied();
+        let result = found.and_then(|member| self.explained(member, about, at));
+        self.told(member, about, &result).await?;
         result
     }
 
@@ -157,7 +183,12 @@ impl LawfulSession {
         })
     }
 
-    async fn told(&self, result: &Result<MemberExplained>) -> Result<()> {
+    async fn told(
+        &self,
+        member: Option<SubjectId>,
+        about: &Asked,
+        result: &Result<MemberExplained>,
+    ) -> Result<()> {
         self.journal(Entry {
             operation: "explain",
             rows: result.is_ok().then_some(1),
@@ -165,6 +196,8 @@ impl LawfulSession {
                 Ok(_) => "answered".to_owned(),
                 Err(error) => format!("failed: {}", error.code()),
             },
+            about: member,
+            about_purpose: about.purpose.clone(),
             ..Entry::default()
         })
         .await
@@ -235,7 +268,7 @@ impl LawfulSession {
         let result = self.rows(sql).await;
         self.record("explain", Some(sql), None, &result).await?;
         Ok(Waterfall {
-            base: self.counts()?,
+            base: self.counts().await?,
             rows: result?.rows,
         })
     }

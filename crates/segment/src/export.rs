@@ -1,7 +1,9 @@
 //! Exports: the members of a segment as identifiers that its purpose allows, in a file with a manifest.
 //!
-//! A file is created exclusively, readable by its owner only, and appears whole or not at all; the use is journalled
-//! after it was written and before it appears. A member without an allowed identifier is counted, not written.
+//! The use is journalled before anything is written; an export that fails after that is journalled as failed, too. A file
+//! is created exclusively, readable by its owner only, and appears whole or not at all; its manifest appears before it, so
+//! that no file lies about without the date after which it must not be used. A member without an allowed identifier, and
+//! an account that the session does not show, are counted, not written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
@@ -12,14 +14,20 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use assent_consent::{Namespace, SubjectId, Timestamp};
+use assent_programme::SegmentDefinition;
+use assent_vault::Vault;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::format::{Format, encode};
-use crate::segments::{SegmentRun, ran};
-use crate::session::LawfulSession;
+use crate::format::{Format, encode_within};
+use crate::gate::Standing;
+use crate::segments::{SegmentIds, id_column};
+use crate::session::{LawfulSession, QueryResult};
 use crate::use_log::{Entry, hex};
+
+/// How long a row of an export may be on average, in bytes.
+const ROW_BYTES: usize = 128;
 
 /// Formats of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -116,12 +124,21 @@ impl LawfulSession {
         directory: &Path,
         valid_days: u32,
     ) -> Result<Exported> {
-        let made = self.export(name, format, directory, valid_days).await;
+        let segment = self.own_segment(name);
+        let made = match &segment {
+            Ok(segment) => self.export(segment, format, directory, valid_days).await,
+            Err(error) => Err(error.clone()),
+        };
         if let Err(error) = &made {
-            self.journal(Entry {
-                operation: "export",
-                outcome: format!("failed: {}", error.code()),
-                ..Entry::default()
+            let outcome = format!("failed: {}", error.code());
+            self.journal(match &segment {
+                Ok(segment) => entry(segment, None, outcome),
+                // Whatever was named is no segment of this session.
+                Err(_) => Entry {
+                    operation: "export",
+                    outcome,
+                    ..Entry::default()
+                },
             })
             .await?;
         }
@@ -130,26 +147,17 @@ impl LawfulSession {
 
     async fn export(
         &self,
-        name: &str,
+        segment: &SegmentDefinition,
         format: ExportFormat,
         directory: &Path,
         valid_days: u32,
     ) -> Result<Exported> {
-        let segment = self.own_segment(name)?;
         if self.answered.looking_back {
             return Err(Error::denied(
                 "export_looking_back",
                 "an export is of the present; a session that looks back cannot make one",
             ));
         }
-        let run = ran(segment.clone(), self.rows(&segment.query).await?)?;
-        let written = if run.id_column == "member_id" {
-            self.identifiers(&run).await?
-        } else {
-            Written::accounts(&run)
-        };
-        let batch = written.batch(run.id_column)?;
-        let bytes = encode(format.into(), &batch.schema(), &[batch])?;
         let stem = format!(
             "{}-v{}-{}",
             segment.name,
@@ -157,6 +165,17 @@ impl LawfulSession {
             self.answered.evaluated_at.micros()
         );
         let file = directory.join(format!("{stem}.{}", Format::from(format).as_str()));
+        let manifest_file = directory.join(format!("{stem}.manifest.json"));
+        for target in [&file, &manifest_file] {
+            if target.exists() {
+                return Err(exists());
+            }
+        }
+        let found = self.ids(&segment.query).await?;
+        let written = match id_column(|name| found.schema.field_with_name(name).is_ok())? {
+            "member_id" => self.identifiers(found).await?,
+            _ => self.accounts(found).await?,
+        };
         let manifest = ExportManifest {
             sql_sha256: segment.sha256(),
             version: segment.version,
@@ -176,27 +195,34 @@ impl LawfulSession {
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default(),
             format,
-            sha256: hex(&Sha256::digest(&bytes)),
+            sha256: String::new(),
             segment: segment.name.clone(),
         };
-        let manifest_file = directory.join(format!("{stem}.manifest.json"));
+        let most = self.engine.limits.export_rows.saturating_mul(ROW_BYTES);
+        let (bytes, sha256) = self
+            .compute(move || {
+                let batch = written.batch()?;
+                let bytes = encode_within(most, format.into(), &batch.schema(), &[batch])?;
+                let sha256 = hex(&Sha256::digest(&bytes));
+                Ok((bytes, sha256))
+            })
+            .await?;
+        let manifest = ExportManifest { sha256, ..manifest };
         let text = serde_json::to_vec_pretty(&manifest)
             .map_err(|_| Error::internal("export", "the manifest cannot be written"))?;
-        let staged = [
-            Staged::write(&file, &bytes)?,
-            Staged::write(&manifest_file, &text)?,
-        ];
-        self.journal(Entry {
-            operation: "export",
-            sql: Some(segment.query.clone()),
-            segment: Some((segment.name, segment.version)),
-            rows: Some(manifest.rows),
-            outcome: "answered".to_owned(),
+        self.journal(entry(segment, Some(manifest.rows), "answered".to_owned()))
+            .await?;
+        let (data_at, manifest_at) = (file.clone(), manifest_file.clone());
+        // Writing waits for the disk.
+        tokio::task::spawn_blocking(move || {
+            let data = Staged::write(&data_at, &bytes)?;
+            let manifest = Staged::write(&manifest_at, &text)?.publish()?;
+            data.publish()?.keep();
+            manifest.keep();
+            Ok(())
         })
-        .await?;
-        for file in staged {
-            file.publish()?;
-        }
+        .await
+        .map_err(|_| Error::internal("export", "the export could not be written"))??;
         Ok(Exported {
             file,
             manifest_file,
@@ -204,8 +230,38 @@ impl LawfulSession {
         })
     }
 
+    /// Computes on the threads of queries.
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let timeout = self.engine.limits.timeout;
+        self.engine.workers.compute(timeout, work).await
+    }
+
+    /// Those ids that are accounts of this session. A query may call any text an account.
+    async fn accounts(&self, found: QueryResult) -> Result<Written> {
+        let shown = self.ids("SELECT account_id FROM accounts").await?;
+        self.compute(move || {
+            let shown: HashSet<String> = SegmentIds::of(&shown)?.ids.into_iter().collect();
+            let SegmentIds { column, ids } = SegmentIds::of(&found)?;
+            let all = ids.len();
+            let rows: Vec<_> = ids
+                .into_iter()
+                .filter(|id| shown.contains(id))
+                .map(|id| (id, None))
+                .collect();
+            Ok(Written {
+                column,
+                without: all - rows.len(),
+                rows,
+            })
+        })
+        .await
+    }
+
     /// The first allowed identifier of each member, from its lawful subjects only.
-    async fn identifiers(&self, run: &SegmentRun) -> Result<Written> {
+    async fn identifiers(&self, found: QueryResult) -> Result<Written> {
         if self.purpose.export_namespaces.is_empty() {
             return Err(Error::denied(
                 "no_exportable_identifier",
@@ -216,77 +272,90 @@ impl LawfulSession {
             )
             .help("deliver through a channel, or add export_namespaces to the purpose"));
         }
-        let wanted: HashSet<&str> = run.ids.iter().map(String::as_str).collect();
-        let standing = &self.gate.standing;
-        let mut subjects: Vec<SubjectId> = Vec::new();
-        let mut member_of: HashMap<SubjectId, String> = HashMap::new();
-        for number in 0..u32::try_from(standing.set().len()).unwrap_or(u32::MAX) {
-            if !standing.is_lawful(number) {
-                continue;
-            }
-            let (Some(member), Some(subject)) = (
-                standing.member_of(number),
-                standing.set().subject_of(number),
-            ) else {
-                continue;
-            };
-            let member = member.to_string();
-            if wanted.contains(member.as_str()) {
-                subjects.push(subject);
-                member_of.insert(subject, member);
-            }
-        }
+        let standing = self.gate.standing.clone();
         let vault = Arc::clone(&self.engine.stores.vault);
         let namespaces = self.purpose.export_namespaces.clone();
-        let found = tokio::task::spawn_blocking(move || {
-            let mut found: HashMap<String, (String, Namespace)> = HashMap::new();
-            for namespace in namespaces {
-                let open: Vec<SubjectId> = subjects
-                    .iter()
-                    .filter(|subject| !found.contains_key(&member_of[*subject]))
-                    .copied()
-                    .collect();
-                let values = vault.identifiers(&open, &namespace)?;
-                for (subject, value) in open.iter().zip(values) {
-                    if let Some(value) = value {
-                        found
-                            .entry(member_of[subject].clone())
-                            .or_insert((value, namespace.clone()));
-                    }
-                }
-            }
-            Ok::<_, assent_vault::Error>(found)
+        self.compute(move || {
+            let SegmentIds { column, ids } = SegmentIds::of(&found)?;
+            let subjects = subjects_of(&standing, &ids);
+            let known = identifiers(vault.as_ref(), namespaces, &subjects).map_err(|error| {
+                tracing::warn!(kind = ?error.kind(), "the vault refused an export");
+                Error::unavailable("vault", "the vault cannot be asked now")
+            })?;
+            let rows: Vec<_> = ids
+                .iter()
+                .filter_map(|member| known.get(member.as_str()))
+                .map(|(value, namespace)| (value.clone(), Some(namespace.clone())))
+                .collect();
+            Ok(Written {
+                column,
+                without: ids.len() - rows.len(),
+                rows,
+            })
         })
         .await
-        .map_err(|_| Error::internal("export", "the vault could not be asked"))?
-        .map_err(|_| Error::unavailable("vault", "the vault cannot be asked now"))?;
-        let rows: Vec<(String, Option<Namespace>)> = run
-            .ids
-            .iter()
-            .filter_map(|member| found.get(member))
-            .map(|(value, namespace)| (value.clone(), Some(namespace.clone())))
-            .collect();
-        Ok(Written {
-            without: run.ids.len() - rows.len(),
-            rows,
-        })
     }
+}
+
+/// The use of an export.
+fn entry(segment: &SegmentDefinition, rows: Option<usize>, outcome: String) -> Entry {
+    Entry {
+        operation: "export",
+        sql: Some(segment.query.clone()),
+        segment: Some((segment.name.clone(), segment.version)),
+        rows,
+        outcome,
+        ..Entry::default()
+    }
+}
+
+/// The lawful subjects of these members, each with its member.
+fn subjects_of<'i>(standing: &Standing, ids: &'i [String]) -> Vec<(SubjectId, &'i str)> {
+    let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
+    (0..u32::try_from(standing.set().len()).unwrap_or(u32::MAX))
+        .filter(|number| standing.is_lawful(*number))
+        .filter_map(|number| {
+            let member = standing.member_of(number)?.to_string();
+            Some((
+                standing.set().subject_of(number)?,
+                *wanted.get(member.as_str())?,
+            ))
+        })
+        .collect()
+}
+
+/// The first allowed identifier of each member, by member.
+fn identifiers<'i>(
+    vault: &dyn Vault,
+    namespaces: impl IntoIterator<Item = Namespace>,
+    subjects: &[(SubjectId, &'i str)],
+) -> Result<HashMap<&'i str, (String, Namespace)>, assent_vault::Error> {
+    let mut known: HashMap<&str, (String, Namespace)> = HashMap::new();
+    for namespace in namespaces {
+        let open: Vec<(SubjectId, &str)> = subjects
+            .iter()
+            .filter(|(_, member)| !known.contains_key(member))
+            .copied()
+            .collect();
+        let ids: Vec<SubjectId> = open.iter().map(|(subject, _)| *subject).collect();
+        let values = vault.identifiers(&ids, &namespace)?;
+        for ((_, member), value) in open.iter().zip(values) {
+            if let Some(value) = value {
+                known.entry(member).or_insert((value, namespace.clone()));
+            }
+        }
+    }
+    Ok(known)
 }
 
 /// The rows of a file: identifiers with their namespace, or account ids.
 struct Written {
+    column: &'static str,
     rows: Vec<(String, Option<Namespace>)>,
     without: usize,
 }
 
 impl Written {
-    fn accounts(run: &SegmentRun) -> Self {
-        Self {
-            rows: run.ids.iter().map(|id| (id.clone(), None)).collect(),
-            without: 0,
-        }
-    }
-
     fn by_namespace(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for (_, namespace) in &self.rows {
@@ -297,9 +366,9 @@ impl Written {
         counts
     }
 
-    fn batch(&self, id_column: &str) -> Result<RecordBatch> {
+    fn batch(&self) -> Result<RecordBatch> {
         let values: StringArray = self.rows.iter().map(|(value, _)| Some(value)).collect();
-        let columns: Vec<(&str, ArrayRef)> = if id_column == "member_id" {
+        let columns: Vec<(&str, ArrayRef)> = if self.column == "member_id" {
             let namespaces: StringArray = self
                 .rows
                 .iter()
@@ -321,23 +390,15 @@ impl Written {
 struct Staged {
     partial: PathBuf,
     target: PathBuf,
-    published: bool,
 }
 
 impl Staged {
     fn write(target: &Path, bytes: &[u8]) -> Result<Self> {
-        if target.exists() {
-            return Err(Error::invalid(
-                "file_exists",
-                "the export's file exists already",
-            ));
-        }
         let mut name = target.as_os_str().to_owned();
         name.push(".partial");
         let staged = Self {
             partial: PathBuf::from(name),
             target: target.to_owned(),
-            published: false,
         };
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -353,24 +414,60 @@ impl Staged {
     }
 
     /// Gives the file its name; fails when somebody else was faster. Durable when it returns.
-    fn publish(mut self) -> Result<()> {
-        fs::hard_link(&self.partial, &self.target).map_err(|error| cannot_write(&error))?;
-        self.published = true;
+    fn publish(self) -> Result<Published> {
+        fs::hard_link(&self.partial, &self.target).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                exists()
+            } else {
+                cannot_write(&error)
+            }
+        })?;
+        let published = Published {
+            target: self.target.clone(),
+            kept: false,
+        };
         if let Some(directory) = self.target.parent() {
             File::open(directory)
                 .and_then(|directory| directory.sync_all())
                 .map_err(|error| cannot_write(&error))?;
         }
-        Ok(())
+        Ok(published)
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_file(&self.partial) {
-            tracing::warn!(kind = ?error.kind(), published = self.published, "a staged export file could not be removed");
+            tracing::warn!(kind = ?error.kind(), "a staged export file could not be removed");
         }
     }
+}
+
+/// A file under its real name, taken away again unless it is kept.
+struct Published {
+    target: PathBuf,
+    kept: bool,
+}
+
+impl Published {
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        if let Err(error) = fs::remove_file(&self.target) {
+            tracing::error!(kind = ?error.kind(), "a file of an export that failed could not be removed");
+        }
+    }
+}
+
+fn exists() -> Error {
+    Error::invalid("file_exists", "the export's file exists already")
 }
 
 fn cannot_write(error: &std::io::Error) -> Error {

@@ -1,7 +1,8 @@
 //! Rows to bytes: table, JSON, NDJSON, CSV, Parquet and Arrow stream.
 //!
-//! Encoders only see batches that have left the gate. What they write is rebuilt from the values: a batch is compacted
-//! first, so that no buffer behind a slice travels along.
+//! Encoders only see batches that have left the gate. What they write is rebuilt from the values, batch by batch: each
+//! is compacted first, so that no buffer behind a slice travels along. They stop at a limit of bytes, since text is often
+//! longer than the values it is made of.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -16,7 +17,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::error::{Error, Result};
+use crate::engine::Limits;
+use crate::error::{Error, ErrorKind, Result};
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,26 +95,93 @@ impl FromStr for Format {
     }
 }
 
-/// Writes rows in a format.
+/// How many rows a drawn table may have: more is for a program to read.
+const TABLE_ROWS: usize = 5_000;
+
+/// Writes rows in a format, within the default limit of bytes.
 ///
 /// # Errors
-/// `Invalid` when a cell has no text, such as an instant beyond the calendar; `Internal` when an encoder fails. The text
-/// holds no value.
+/// As [`encode_within`].
 pub fn encode(format: Format, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let compacted = batches
-        .iter()
-        .map(compact)
-        .collect::<Result<Vec<RecordBatch>>>()?;
-    if !matches!(format, Format::Parquet | Format::Arrow) {
-        compacted.iter().try_for_each(legible)?;
+    encode_within(Limits::default().bytes, format, schema, batches)
+}
+
+/// Writes rows in a format, batch by batch, as long as it takes at most `most` bytes.
+///
+/// # Errors
+/// `Invalid` when a cell has no text, such as an instant beyond the calendar; `Exhausted` beyond `most`, or when a table
+/// would be too long to read; `Internal` when an encoder fails. The text holds no value.
+pub(crate) fn encode_within(
+    most: usize,
+    format: Format,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<Vec<u8>> {
+    let mut written = Written {
+        bytes: Vec::new(),
+        most,
+        full: false,
+    };
+    let batches = batches.iter().map(|batch| {
+        let batch = compact(batch)?;
+        if !matches!(format, Format::Parquet | Format::Arrow) {
+            legible(&batch)?;
+        }
+        Ok(batch)
+    });
+    let outcome = match format {
+        Format::Table => table(&mut written, schema, batches),
+        Format::Json => json(&mut written, batches),
+        Format::Ndjson => ndjson(&mut written, batches),
+        Format::Csv => csv(&mut written, schema, batches),
+        Format::Parquet => parquet(&mut written, schema, batches),
+        Format::Arrow => arrow_stream(&mut written, schema, batches),
+    };
+    // An encoder calls it a fault of the writer.
+    if written.full {
+        return Err(too_many_bytes(most));
     }
-    match format {
-        Format::Table => table(schema, &compacted),
-        Format::Json => json(&compacted),
-        Format::Ndjson => ndjson(&compacted),
-        Format::Csv => csv(schema, &compacted),
-        Format::Parquet => parquet(schema, &compacted),
-        Format::Arrow => arrow_stream(schema, &compacted),
+    outcome.map(|()| written.bytes)
+}
+
+/// The bytes of a batch's values: those it shares with other columns as often as it shows them, those of the rows it was
+/// sliced out of not at all.
+pub(crate) fn bytes_of(batch: &RecordBatch) -> Result<usize> {
+    batch.columns().iter().try_fold(0_usize, |sum, column| {
+        let bytes = column.to_data().get_slice_memory_size().map_err(failed)?;
+        Ok(sum.saturating_add(bytes))
+    })
+}
+
+/// The refusal of a result that is too large.
+pub(crate) fn too_many_bytes(most: usize) -> Error {
+    Error::new(
+        ErrorKind::Exhausted,
+        "byte_limit",
+        format!("the result has more than {most} bytes"),
+    )
+    .help("select fewer columns, add a LIMIT or aggregate")
+}
+
+/// Bytes written so far, up to a limit.
+struct Written {
+    bytes: Vec<u8>,
+    most: usize,
+    full: bool,
+}
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() > self.most - self.bytes.len() {
+            self.full = true;
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -158,59 +227,114 @@ fn legible(batch: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
-fn table(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let drawn = arrow::util::pretty::pretty_format_batches_with_schema(Arc::clone(schema), batches)
+fn table(
+    written: &mut Written,
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<()> {
+    let mut drawn = Vec::new();
+    let (mut lines, mut widths) = (0_usize, vec![0_usize; schema.fields().len()]);
+    for batch in batches {
+        let batch = batch?;
+        lines += batch.num_rows();
+        if lines > TABLE_ROWS {
+            return Err(too_long_a_table());
+        }
+        lines += measure(&batch, &mut widths)?;
+        drawn.push(batch);
+    }
+    // Every line is as wide as the widest cell of each column.
+    let width = widths.iter().fold(0_usize, |sum, w| sum.saturating_add(*w));
+    if width.saturating_mul(lines) > written.most {
+        return Err(too_many_bytes(written.most));
+    }
+    let drawn = arrow::util::pretty::pretty_format_batches_with_schema(Arc::clone(schema), &drawn)
         .map_err(failed)?;
-    Ok(format!("{drawn}\n").into_bytes())
+    writeln!(written, "{drawn}").map_err(failed)
 }
 
-fn json(batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let mut writer = arrow::json::ArrayWriter::new(Vec::new());
+fn too_long_a_table() -> Error {
+    Error::new(
+        ErrorKind::Exhausted,
+        "table_too_long",
+        format!("a drawn table has at most {TABLE_ROWS} rows"),
+    )
+    .help("add a LIMIT, or ask for csv or ndjson")
+}
+
+/// Widens `widths` to the cells of a batch, in bytes; returns how many lines they add within rows.
+fn measure(batch: &RecordBatch, widths: &mut [usize]) -> Result<usize> {
+    let options = FormatOptions::default();
+    let mut breaks = vec![0_usize; batch.num_rows()];
+    let mut text = String::new();
+    for (column, width) in batch.columns().iter().zip(widths) {
+        let formatter = ArrayFormatter::try_new(column, &options).map_err(failed)?;
+        for (row, breaks) in breaks.iter_mut().enumerate() {
+            text.clear();
+            write!(text, "{}", formatter.value(row)).map_err(failed)?;
+            *width = (*width).max(text.len());
+            *breaks = (*breaks).max(text.matches('\n').count());
+        }
+    }
+    Ok(breaks.into_iter().sum())
+}
+
+fn json(written: &mut Written, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<()> {
+    let mut writer = arrow::json::ArrayWriter::new(&mut *written);
     for batch in batches {
-        writer.write(batch).map_err(failed)?;
+        writer.write(&batch?).map_err(failed)?;
     }
     writer.finish().map_err(failed)?;
-    let mut bytes = writer.into_inner();
-    if bytes.is_empty() {
-        bytes.extend_from_slice(b"[]");
-    }
-    bytes.push(b'\n');
-    Ok(bytes)
+    drop(writer);
+    let end: &[u8] = match written.bytes.is_empty() {
+        true => b"[]\n",
+        false => b"\n",
+    };
+    written.write_all(end).map_err(failed)
 }
 
-fn ndjson(batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+fn ndjson(written: &mut Written, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<()> {
+    let mut writer = arrow::json::LineDelimitedWriter::new(written);
     for batch in batches {
-        writer.write(batch).map_err(failed)?;
+        writer.write(&batch?).map_err(failed)?;
     }
-    writer.finish().map_err(failed)?;
-    Ok(writer.into_inner())
+    writer.finish().map_err(failed)
 }
 
-fn parquet(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
+fn parquet(
+    written: &mut Written,
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<()> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by("assent".to_owned())
         .build();
     let mut writer =
-        ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(failed)?;
+        ArrowWriter::try_new(written, Arc::clone(schema), Some(properties)).map_err(failed)?;
     for batch in batches {
-        writer.write(batch).map_err(failed)?;
+        writer.write(&batch?).map_err(failed)?;
     }
-    writer.into_inner().map_err(failed)
+    writer.close().map_err(failed).map(|_| ())
 }
 
-fn arrow_stream(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let mut writer =
-        arrow::ipc::writer::StreamWriter::try_new(Vec::new(), schema).map_err(failed)?;
+fn arrow_stream(
+    written: &mut Written,
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<()> {
+    let mut writer = arrow::ipc::writer::StreamWriter::try_new(written, schema).map_err(failed)?;
     for batch in batches {
-        writer.write(batch).map_err(failed)?;
+        writer.write(&batch?).map_err(failed)?;
     }
-    writer.into_inner().map_err(failed)
+    writer.finish().map_err(failed)
 }
 
-fn csv(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+fn csv(
+    written: &mut Written,
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<()> {
     let header = RecordBatch::new_empty(Arc::new(Schema::new(
         schema
             .fields()
@@ -218,20 +342,20 @@ fn csv(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
             .map(|field| Field::new(neutral(field.name()), field.data_type().clone(), true))
             .collect::<Vec<_>>(),
     )));
-    write_csv(&mut bytes, &header, true)?;
+    write_csv(written, &header, true)?;
     for batch in batches {
-        write_csv(&mut bytes, &texts(batch)?, false)?;
+        write_csv(written, &texts(&batch?)?, false)?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
-fn write_csv(bytes: &mut Vec<u8>, batch: &RecordBatch, header: bool) -> Result<()> {
+fn write_csv(written: &mut Written, batch: &RecordBatch, header: bool) -> Result<()> {
     let mut writer = arrow::csv::WriterBuilder::new()
         .with_header(header)
-        .build(&mut *bytes);
+        .build(&mut *written);
     writer.write(batch).map_err(failed)?;
     drop(writer);
-    bytes.flush().map_err(failed)
+    written.flush().map_err(failed)
 }
 
 /// The batch as texts; numbers keep their sign, every other cell is neutralised.
@@ -324,7 +448,74 @@ mod tests {
         let slice = vec![batches[0].slice(1, 1)];
         let bytes = encode(Format::Arrow, &schema, &slice).expect("arrow");
         assert!(!bytes.windows(4).any(|window| window == b"=cmd"));
-        let raw = arrow_stream(&schema, &batches).expect("control");
+        let mut raw = Written {
+            bytes: Vec::new(),
+            most: 10_000,
+            full: false,
+        };
+        arrow_stream(&mut raw, &schema, batches.into_iter().map(Ok)).expect("control");
+        let raw = raw.bytes;
         assert!(raw.windows(4).any(|window| window == b"=cmd"), "control");
+    }
+
+    #[test]
+    fn every_format_stops_at_the_limit_of_bytes() {
+        let texts: StringArray = (0..2_000)
+            .map(|n| Some(format!("text {n} \u{1}")))
+            .collect();
+        let batch =
+            RecordBatch::try_from_iter([("t", Arc::new(texts) as ArrayRef)]).expect("batch");
+        let (schema, batches) = (batch.schema(), vec![batch; 2]);
+        for format in Format::ALL {
+            let whole = encode(format, &schema, &batches).expect("within");
+            let least = match format {
+                // Padding and lines between count in advance, to the byte or more.
+                Format::Table => whole.len() / 2,
+                Format::Json | Format::Ndjson | Format::Csv | Format::Parquet | Format::Arrow => {
+                    let same = encode_within(whole.len(), format, &schema, &batches);
+                    assert_eq!(same.expect("just within"), whole, "{format}");
+                    whole.len() - 1
+                }
+            };
+            let error = encode_within(least, format, &schema, &batches).expect_err("beyond");
+            assert_eq!(
+                (error.kind(), error.code()),
+                (ErrorKind::Exhausted, "byte_limit"),
+                "{format}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_table_is_for_people_to_read() {
+        let wide: StringArray = std::iter::once(Some("x".repeat(100_000)))
+            .chain((0..2_499).map(|_| Some("y".to_owned())))
+            .collect();
+        let batch = RecordBatch::try_from_iter([("t", Arc::new(wide) as ArrayRef)]).expect("batch");
+        let schema = batch.schema();
+        let error = encode_within(100 << 20, Format::Table, &schema, &[batch.clone()])
+            .expect_err("each row is as wide as the widest");
+        assert_eq!(error.code(), "byte_limit");
+        let narrow = vec![batch.slice(1, 2_499); 3];
+        encode(Format::Table, &schema, &narrow[..2]).expect("fits");
+        let error = encode(Format::Table, &schema, &narrow).expect_err("too long");
+        assert_eq!(error.code(), "table_too_long");
+        assert!(
+            error.fix().is_some_and(|fix| fix.contains("csv")),
+            "{error}"
+        );
+        encode(Format::Csv, &schema, &narrow).expect("any length");
+    }
+
+    #[test]
+    fn columns_that_share_their_values_count_each() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(1_000); 100]));
+        let one = RecordBatch::try_from_iter([("a", Arc::clone(&texts))]).expect("batch");
+        let two =
+            RecordBatch::try_from_iter([("a", Arc::clone(&texts)), ("b", texts)]).expect("batch");
+        let bytes = bytes_of(&one).expect("bytes");
+        assert!((100_000..110_000).contains(&bytes), "{bytes}");
+        assert_eq!(bytes_of(&two).expect("bytes"), 2 * bytes);
+        assert!(bytes_of(&one.slice(0, 1)).expect("bytes") < 2_000);
     }
 }

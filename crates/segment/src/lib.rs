@@ -17,6 +17,7 @@
 //! 5. Each table is an opaque leaf ([`gate`]) that reads permitted rows and masks cells before anything else sees them.
 //! 6. The use is journalled to `assent.use`; only then do rows, or the error, leave.
 
+mod coarse;
 mod engine;
 mod entitlement;
 mod error;
@@ -25,6 +26,7 @@ mod export;
 pub mod format;
 pub mod gate;
 pub mod metrics;
+mod running;
 mod segments;
 mod session;
 pub mod sql;
@@ -36,8 +38,8 @@ mod workers;
 pub use engine::{Clock, Engine, Limits, Stores};
 pub use entitlement::{Asked, allowed_purposes};
 pub use error::{Error, ErrorKind, Place, Result};
-pub use explain::{BaseCounts, MemberExplained, SubjectExplained, Waterfall};
+pub use explain::{BaseCounts, Few, MemberExplained, SubjectExplained, Waterfall};
 pub use export::{ExportFormat, ExportManifest, Exported};
 pub use gate::ColumnDoc;
-pub use segments::{SegmentRun, SegmentSummary, SqlCheck, check_segment};
+pub use segments::{SegmentIds, SqlCheck, check_segment};
 pub use session::{Answered, LawfulSession, QueryResult};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::DataType;
-use assent_consent::{Channel, PurposeId, RecipientId, Timestamp};
+use assent_consent::Timestamp;
 use assent_programme::{Principal, RegistryState, SegmentCheck, SegmentDefinition, SegmentFault};
 use futures::FutureExt;
 
@@ -12,67 +12,50 @@ use crate::engine::{Engine, Limits};
 use crate::entitlement::{Asked, allowed_purposes};
 use crate::error::{Error, ErrorKind, Result, names};
 use crate::gate;
-use crate::session::{LawfulSession, QueryResult, logical, refused};
+use crate::running::logical;
+use crate::session::{LawfulSession, QueryResult};
 use crate::sql::state;
 use crate::workers::on_a_large_stack;
 
 /// The columns a segment's result is known by; it must hold one of them.
 const IDS: [&str; 2] = ["member_id", "account_id"];
 
-/// A segment as it is listed.
+/// The ids that a segment's result is known by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SegmentSummary {
-    /// Name.
-    pub name: String,
-    /// Version in force.
-    pub version: u32,
-    /// Its purpose.
-    pub purpose: PurposeId,
-    /// Its channel.
-    pub channel: Option<Channel>,
-    /// Its recipient.
-    pub recipient: Option<RecipientId>,
-    /// What its author wrote.
-    pub description: String,
-    /// Its query.
-    pub query: String,
-    /// SHA-256 of the query.
-    pub sql_sha256: String,
-    /// Whether this principal may run it.
-    pub allowed: bool,
-}
-
-/// The rows of a segment.
-#[derive(Debug, Clone)]
-pub struct SegmentRun {
-    /// The segment.
-    pub segment: SegmentDefinition,
-    /// Its id column, `member_id` or `account_id`.
-    pub id_column: &'static str,
-    /// Distinct ids, in ascending order.
+pub struct SegmentIds {
+    /// Their column, `member_id` or `account_id`.
+    pub column: &'static str,
+    /// Distinct, in ascending order.
     pub ids: Vec<String>,
-    /// All rows.
-    pub result: QueryResult,
 }
 
-/// Segments in force, and whether this principal may run them.
-#[must_use]
-pub fn list(registry: &RegistryState, principal: &Principal) -> Vec<SegmentSummary> {
-    let allowed = allowed_purposes(registry, principal);
-    registry
-        .segments()
-        .map(|segment| SegmentSummary {
-            name: segment.name.clone(),
-            version: segment.version,
-            purpose: segment.purpose.clone(),
-            channel: segment.channel.clone(),
-            recipient: segment.recipient.clone(),
-            description: segment.description.clone(),
-            query: segment.query.clone(),
-            sql_sha256: segment.sha256(),
-            allowed: allowed.contains(&segment.purpose),
-        })
-        .collect()
+impl SegmentIds {
+    /// Collects the ids of a result.
+    ///
+    /// # Errors
+    /// `Invalid` when it has no such column, or one that is no text.
+    pub fn of(result: &QueryResult) -> Result<Self> {
+        let column = id_column(|name| result.schema.field_with_name(name).is_ok())?;
+        let mut ids = Vec::new();
+        for batch in &result.batches {
+            let cells = batch
+                .column_by_name(column)
+                .and_then(|column| column.as_string_opt::<i32>())
+                .ok_or_else(no_id)?;
+            ids.extend(cells.iter().flatten().map(str::to_owned));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(Self { column, ids })
+    }
+}
+
+/// The column by which a segment is known, of those that are there.
+///
+/// # Errors
+/// `Invalid` when none is.
+pub(crate) fn id_column(has: impl Fn(&str) -> bool) -> Result<&'static str> {
+    IDS.into_iter().find(|name| has(name)).ok_or_else(no_id)
 }
 
 fn find<'a>(registry: &'a RegistryState, name: &str) -> Result<&'a SegmentDefinition> {
@@ -90,23 +73,26 @@ fn find<'a>(registry: &'a RegistryState, name: &str) -> Result<&'a SegmentDefini
 }
 
 impl Engine {
-    /// Segments in force, and whether this principal may run them.
+    /// Segments in force, each with whether this principal may run it.
     #[must_use]
-    pub fn segments(&self, principal: &Principal) -> Vec<SegmentSummary> {
-        list(&self.stores.permit.registry(), principal)
+    pub fn segments(&self, principal: &Principal) -> Vec<(SegmentDefinition, bool)> {
+        let registry = self.stores.permit.registry();
+        let allowed = allowed_purposes(&registry, principal);
+        registry
+            .segments()
+            .map(|segment| (segment.clone(), allowed.contains(&segment.purpose)))
+            .collect()
     }
 
-    /// One segment in force.
+    /// One segment in force, with whether this principal may run it.
     ///
     /// # Errors
     /// `NotFound`, listing the segments there are.
-    pub fn segment(&self, principal: &Principal, name: &str) -> Result<SegmentSummary> {
+    pub fn segment(&self, principal: &Principal, name: &str) -> Result<(SegmentDefinition, bool)> {
         let registry = self.stores.permit.registry();
-        find(&registry, name)?;
-        list(&registry, principal)
-            .into_iter()
-            .find(|summary| summary.name == name)
-            .ok_or_else(|| Error::internal("segment", "a segment is not listed"))
+        let segment = find(&registry, name)?;
+        let allowed = allowed_purposes(&registry, principal).contains(&segment.purpose);
+        Ok((segment.clone(), allowed))
     }
 }
 
@@ -121,17 +107,17 @@ impl LawfulSession {
         name: &str,
         as_of: Option<Timestamp>,
     ) -> Result<Self> {
-        let permit = &engine.stores.permit;
-        permit.barrier().await.map_err(|error| refused(&error))?;
-        let declared = find(&permit.registry(), name)?.declared_use();
-        Self::open(engine, principal, &Asked::from(&declared), as_of).await
+        let asked = |registry: &RegistryState| {
+            find(registry, name).map(|segment| Asked::from(&segment.declared_use()))
+        };
+        Self::open_for(engine, principal, asked, as_of).await
     }
 
     /// Runs a segment under its own purpose. The use is journalled before anything leaves.
     ///
     /// # Errors
     /// `Denied` when the session was opened for another use; otherwise as [`LawfulSession::query`].
-    pub async fn run_segment(&self, name: &str) -> Result<SegmentRun> {
+    pub async fn run_segment(&self, name: &str) -> Result<QueryResult> {
         let segment = self.own_segment(name)?;
         let result = self.rows(&segment.query).await;
         self.record(
@@ -141,7 +127,9 @@ impl LawfulSession {
             &result,
         )
         .await?;
-        ran(segment, result?)
+        let result = result?;
+        id_column(|name| result.schema.field_with_name(name).is_ok())?;
+        Ok(result)
     }
 
     /// The segment, if this session is one for it.
@@ -159,30 +147,6 @@ impl LawfulSession {
         )
         .help("open the session for that purpose, channel and recipient"))
     }
-}
-
-/// Collects the ids of a result.
-pub(crate) fn ran(segment: SegmentDefinition, result: QueryResult) -> Result<SegmentRun> {
-    let id_column = IDS
-        .into_iter()
-        .find(|name| result.schema.field_with_name(name).is_ok())
-        .ok_or_else(no_id)?;
-    let mut ids = Vec::new();
-    for batch in &result.batches {
-        let column = batch
-            .column_by_name(id_column)
-            .and_then(|column| column.as_string_opt::<i32>())
-            .ok_or_else(no_id)?;
-        ids.extend(column.iter().flatten().map(str::to_owned));
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(SegmentRun {
-        segment,
-        id_column,
-        ids,
-        result,
-    })
 }
 
 fn no_id() -> Error {
@@ -212,13 +176,13 @@ pub fn check_segment(registry: &RegistryState, segment: &SegmentDefinition) -> R
         registry.settings().calendar,
     )?;
     // Planning over tables in memory never waits.
-    let plan = on_a_large_stack(|| {
-        logical(&state, &catalogs, &segment.query)
+    let planned = on_a_large_stack(|| {
+        logical(&state, &catalogs, &segment.query, false)
             .now_or_never()
             .ok_or_else(|| Error::internal("check", "planning a segment waited for something"))?
     })?;
     let has_id =
-        plan.schema().fields().iter().any(|field| {
+        planned.plan.schema().fields().iter().any(|field| {
             IDS.contains(&field.name().as_str()) && *field.data_type() == DataType::Utf8
         });
     if has_id { Ok(()) } else { Err(no_id()) }

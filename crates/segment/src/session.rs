@@ -14,18 +14,14 @@ use assent_journal::Checkpoint;
 use assent_permit::{ErrorKind as PermitKind, PermitSet};
 use assent_programme::{Principal, RegistryState, Role};
 use assent_projection::{ErrorKind as ProjectionKind, Snapshot};
-use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use futures::StreamExt;
 
 use crate::engine::Engine;
 use crate::entitlement::{self, Asked, Entitled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Format, encode};
-use crate::gate::{self, ColumnDoc, Gate, LawfulCatalogs, Private, Retention, Standing};
+use crate::format::{self, Format};
+use crate::gate::{self, ColumnDoc, Gate, Private, Retention, Shape, Standing};
 use crate::metrics;
-use crate::sql::{faults, plan, state, statement};
+use crate::running::{Bounds, Running};
 use crate::use_log::{self, Entry, User};
 
 /// What an answer rests on.
@@ -102,15 +98,17 @@ pub struct QueryResult {
     pub rows: usize,
     /// What they rest on.
     pub answered: Answered,
+    /// How many bytes they may have, written out.
+    pub(crate) byte_limit: usize,
 }
 
 impl QueryResult {
-    /// The rows as bytes.
+    /// The rows as bytes. Computes without ever waiting: elsewhere than in a test use [`Engine::encode`].
     ///
     /// # Errors
-    /// As [`encode`].
+    /// As [`format::encode`].
     pub fn encode(&self, format: Format) -> Result<Vec<u8>> {
-        encode(format, &self.schema, &self.batches)
+        format::encode_within(self.byte_limit, format, &self.schema, &self.batches)
     }
 }
 
@@ -119,10 +117,10 @@ pub struct LawfulSession {
     pub(crate) engine: Arc<Engine>,
     pub(crate) principal: Principal,
     pub(crate) purpose: Purpose,
-    pub(crate) gate: Arc<Gate>,
+    /// Where it stands; each query has a gate of its own there.
+    pub(crate) gate: Gate,
     pub(crate) answered: Answered,
-    catalogs: LawfulCatalogs,
-    state: Arc<SessionState>,
+    shapes: Vec<Shape>,
 }
 
 impl std::fmt::Debug for LawfulSession {
@@ -149,14 +147,24 @@ impl LawfulSession {
         asked: &Asked,
         as_of: Option<Timestamp>,
     ) -> Result<Self> {
+        Self::open_for(engine, principal, |_| Ok(asked.clone()), as_of).await
+    }
+
+    /// As [`LawfulSession::open`]; what is asked may depend on the definitions that the barrier found.
+    pub(crate) async fn open_for(
+        engine: &Arc<Engine>,
+        principal: &Principal,
+        asked: impl FnOnce(&RegistryState) -> Result<Asked>,
+        as_of: Option<Timestamp>,
+    ) -> Result<Self> {
         let permit = &engine.stores.permit;
         let position = permit.barrier().await.map_err(|error| refused(&error))?;
         let registry = permit.registry();
-        let principal = current(&registry, principal);
-        let Entitled { declared, purpose } = entitlement::check(&registry, &principal, asked)?;
+        let principal = current(&registry, principal)?;
+        let Entitled { declared, purpose } =
+            entitlement::check(&registry, &principal, &asked(&registry)?)?;
         let snapshot = latest(engine).await?;
-        introduce(engine, snapshot.as_ref()).await?;
-        let standing = stand(engine, &declared, as_of)?;
+        let standing = stand(engine, &declared, as_of, snapshot.as_ref()).await?;
         let evaluated_at = standing.evaluated_at();
         let calendar = registry.settings().calendar;
         let answered = Answered {
@@ -170,32 +178,25 @@ impl LawfulSession {
                 .map_or_else(Checkpoint::new, |s| s.manifest().checkpoint()),
         };
         let shapes = gate::visible(&registry, &purpose.categories);
-        let gate = Arc::new(Gate {
+        let gate = Gate {
             declared,
             snapshot,
             position: answered.position.clone(),
             retention: Retention::of(&purpose, calendar, standing.present()),
             standing,
-            private: Private::of(&registry),
+            private: Arc::new(Private::of(&registry)),
             registry,
             files: Arc::clone(&engine.files),
             partitions: engine.limits.partitions,
-        });
-        let catalogs = LawfulCatalogs::new(&gate, shapes);
-        let state = state::build(
-            Arc::new(catalogs.clone()),
-            &engine.limits,
-            evaluated_at,
-            calendar,
-        )?;
+            turn: None,
+        };
         Ok(Self {
             engine: Arc::clone(engine),
             principal,
             purpose,
             gate,
             answered,
-            catalogs,
-            state: Arc::new(state),
+            shapes,
         })
     }
 
@@ -226,10 +227,14 @@ impl LawfulSession {
     /// The columns that this session can see.
     #[must_use]
     pub fn columns(&self) -> Vec<ColumnDoc> {
-        gate::column_docs(&self.gate.registry)
-            .into_iter()
-            .filter(|column| self.catalogs.has(column.table, &column.name))
-            .collect()
+        let seen = |column: &ColumnDoc| {
+            self.shapes.iter().any(|shape| {
+                shape.table.as_str() == column.table && shape.column(&column.name).is_some()
+            })
+        };
+        let mut columns = gate::column_docs(&self.gate.registry);
+        columns.retain(seen);
+        columns
     }
 
     /// Answers a query. The use is journalled before anything leaves.
@@ -251,10 +256,21 @@ impl LawfulSession {
     /// Answers without journalling; every caller journals before it lets anything out. Planning and running happen on
     /// the engine's own threads, so that no query keeps whatever else this process serves waiting.
     pub(crate) async fn rows(&self, sql: &str) -> Result<QueryResult> {
+        self.run(sql, Bounds::of_a_result(&self.engine.limits))
+            .await
+    }
+
+    /// As [`LawfulSession::rows`], the distinct ids of a segment's query; for exports, whose limit is their own.
+    pub(crate) async fn ids(&self, sql: &str) -> Result<QueryResult> {
+        self.run(sql, Bounds::of_ids(&self.engine.limits)).await
+    }
+
+    async fn run(&self, sql: &str, bounds: Bounds) -> Result<QueryResult> {
         let running = Running {
-            state: Arc::clone(&self.state),
-            catalogs: self.catalogs.clone(),
-            row_limit: self.engine.limits.rows,
+            gate: self.gate.clone(),
+            shapes: self.shapes.clone(),
+            limits: self.engine.limits.clone(),
+            bounds,
             answered: self.answered.clone(),
         };
         let sql = sql.to_owned();
@@ -262,9 +278,8 @@ impl LawfulSession {
         let rows = self
             .engine
             .workers
-            .run(self.engine.limits.timeout, async move {
-                let plan = logical(&running.state, &running.catalogs, &sql).await?;
-                running.execute(plan).await
+            .run(self.engine.limits.timeout, |turn| async move {
+                running.answer(turn, &sql).await
             })
             .await;
         metrics::asked(begin.elapsed(), &rows);
@@ -289,6 +304,7 @@ impl LawfulSession {
             segment,
             rows,
             outcome,
+            ..Entry::default()
         })
         .await
     }
@@ -308,77 +324,36 @@ impl LawfulSession {
     }
 }
 
-/// What a query takes along to the engine's threads.
-struct Running {
-    state: Arc<SessionState>,
-    catalogs: LawfulCatalogs,
-    row_limit: usize,
-    answered: Answered,
-}
-
-impl Running {
-    async fn execute(self, plan: LogicalPlan) -> Result<QueryResult> {
-        let physical: Arc<dyn ExecutionPlan> = self
-            .state
-            .query_planner()
-            .create_physical_plan(&plan, self.state.as_ref())
-            .await
-            .map_err(|error| faults::of_execution(&error))?;
-        let schema = physical.schema();
-        let mut stream = execute_stream(physical, self.state.task_ctx())
-            .map_err(|error| faults::of_execution(&error))?;
-        let (mut rows, mut batches) = (0, Vec::new());
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(|error| faults::of_execution(&error))?;
-            rows += batch.num_rows();
-            if rows > self.row_limit {
-                return Err(Error::new(
-                    ErrorKind::Exhausted,
-                    "row_limit",
-                    format!("the result has more than {} rows", self.row_limit),
-                )
-                .help("add a LIMIT or aggregate; exports are made with `assent segment export`"));
-            }
-            if batch.num_rows() > 0 {
-                batches.push(batch);
-            }
-        }
-        Ok(QueryResult {
-            schema,
-            batches,
-            rows,
-            answered: self.answered,
-        })
-    }
-}
-
-/// Text to vetted, optimised plan over a catalog. No row has been read so far.
-pub(crate) async fn logical(
-    state: &SessionState,
-    catalogs: &LawfulCatalogs,
-    sql: &str,
-) -> Result<LogicalPlan> {
-    let statement = statement::parse_query(sql)?;
-    let planned = state
-        .statement_to_plan(statement)
-        .await
-        .map_err(|error| faults::of_planning(&error, &catalogs.described()))?;
-    plan::judge(&planned)?;
-    state
-        .optimize(&planned)
-        .map_err(|error| faults::of_planning(&error, &catalogs.described()))
-}
-
-/// The principal as it is defined now: it may have been revoked since the caller looked it up. One that is not in the
-/// registry (the operating system's user, where the binary runs for itself) is taken as given.
-fn current(registry: &RegistryState, principal: &Principal) -> Principal {
+/// The principal as it is defined now: it may have been revoked, or given another token, since the caller looked it up.
+fn current(registry: &RegistryState, principal: &Principal) -> Result<Principal> {
     registry
         .principal(&principal.name)
+        .filter(|current| current.token_sha256 == principal.token_sha256)
         .cloned()
-        .unwrap_or_else(|| principal.clone())
+        .ok_or_else(|| {
+            Error::denied("principal_unknown", "there is no such principal")
+                .help("`assent principal add` makes one")
+        })
 }
 
-fn stand(engine: &Engine, declared: &Use, as_of: Option<Timestamp>) -> Result<Standing> {
+/// Works out who is lawful, on the threads of queries: it may take as long as there are people, while others withdraw.
+async fn stand(
+    engine: &Arc<Engine>,
+    declared: &Use,
+    as_of: Option<Timestamp>,
+    snapshot: Option<&Snapshot>,
+) -> Result<Standing> {
+    let (shared, declared, snapshot) = (Arc::clone(engine), declared.clone(), snapshot.cloned());
+    let work = move || {
+        if let Some(snapshot) = snapshot {
+            introduce(&shared, &snapshot)?;
+        }
+        standing(&shared, &declared, as_of)
+    };
+    engine.workers.compute(engine.limits.timeout, work).await
+}
+
+fn standing(engine: &Engine, declared: &Use, as_of: Option<Timestamp>) -> Result<Standing> {
     let permit = &engine.stores.permit;
     let live: Arc<PermitSet> = permit
         .permitted_live(declared, engine.clock.now())
@@ -400,7 +375,8 @@ fn stand(engine: &Engine, declared: &Use, as_of: Option<Timestamp>) -> Result<St
 
 /// A permit index that does not answer: nothing is lawful then.
 pub(crate) fn refused(error: &assent_permit::Error) -> Error {
-    tracing::warn!(kind = %error.kind(), "the permit index refused");
+    // How far it got stays here: positions tell how much everybody does.
+    tracing::warn!(kind = %error.kind(), %error, "the permit index refused");
     match error.kind() {
         PermitKind::Invalid => Error::invalid("permit", "the permit index cannot answer that"),
         PermitKind::NotFound => Error::new(
@@ -451,21 +427,12 @@ pub(crate) async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
 
 /// Tells the permit index of people who have a profile and no decision: they are part of the base, and legal duty
 /// covers them. Reads each file's subjects once.
-async fn introduce(engine: &Arc<Engine>, snapshot: Option<&Snapshot>) -> Result<()> {
-    let Some(snapshot) = snapshot.cloned() else {
-        return Ok(());
-    };
-    let engine = Arc::clone(engine);
-    let introduced = tokio::task::spawn_blocking(move || {
-        let permit = &engine.stores.permit;
-        let strangers = gate::strangers(&engine.files, &snapshot, permit)?;
-        permit
-            .introduce(&strangers)
-            .map_err(|error| refused(&error))
-    });
-    introduced
-        .await
-        .map_err(|_| Error::internal("profiles", "the profiles cannot be opened"))?
+fn introduce(engine: &Engine, snapshot: &Snapshot) -> Result<()> {
+    let permit = &engine.stores.permit;
+    let strangers = gate::strangers(&engine.files, snapshot, permit)?;
+    permit
+        .introduce(&strangers)
+        .map_err(|error| refused(&error))
 }
 
 /// Officers' matters: reasons and verdicts of single people.

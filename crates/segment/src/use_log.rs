@@ -1,8 +1,9 @@
 //! The use log: nothing leaves before `assent.use` has it (I7).
 //!
-//! A record holds no personal data and no SQL, only the hash of the text: a text may quote people.
+//! A record holds no personal data and no SQL, only the hash of the text: a text may quote people. Where an officer looked
+//! at one person, it has the opaque id.
 
-use assent_consent::{LegalBasis, SubjectId, Timestamp, Use};
+use assent_consent::{LegalBasis, PurposeId, SubjectId, Timestamp, Use};
 use assent_event::{Envelope, EventId, Kind, Payload, Times, UseRecord, UseRecordClear};
 use assent_journal::{Record, Topic};
 use sha2::{Digest, Sha256};
@@ -18,6 +19,10 @@ pub(crate) struct Entry {
     pub(crate) segment: Option<(String, u32)>,
     pub(crate) rows: Option<usize>,
     pub(crate) outcome: String,
+    /// The one member looked at, by opaque id.
+    pub(crate) about: Option<SubjectId>,
+    /// The purpose that was named for it; nothing about it has been checked.
+    pub(crate) about_purpose: Option<String>,
 }
 
 /// Who uses it, for what, at which place.
@@ -41,6 +46,10 @@ pub(crate) async fn journal(engine: &Engine, user: &User, entry: Entry) -> Resul
     let (segment, segment_version) = entry
         .segment
         .map_or((None, None), |(name, version)| (Some(name), Some(version)));
+    // What was named may be any text until it is found to be a name of a purpose.
+    let about_purpose = entry
+        .about_purpose
+        .filter(|name| PurposeId::parse(name).is_ok());
     let clear = UseRecordClear {
         operation: entry.operation.to_owned(),
         principal: user.principal.clone(),
@@ -55,6 +64,8 @@ pub(crate) async fn journal(engine: &Engine, user: &User, entry: Entry) -> Resul
         as_of: user.as_of,
         rows: entry.rows.and_then(|rows| i64::try_from(rows).ok()),
         outcome: entry.outcome,
+        about: entry.about.map(|member| member.to_string()),
+        about_purpose,
     };
     let envelope = Envelope::without_personal_blocks(
         id,

@@ -3,14 +3,18 @@
 //! Planning computes constants and running computes everything, both without ever yielding: on a shared runtime one
 //! query could keep intake, and with it a withdrawal, waiting. Here a query can only keep other queries waiting, and
 //! not more of them than are let in at once. The threads have stacks for the deepest plan that a query may become.
+//!
+//! A query's turn ends with its last piece of work, not with the caller's patience: what reads files for it holds the
+//! [`Turn`], and looks at it between two files.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +23,31 @@ use crate::error::{Error, ErrorKind, Result};
 const THREADS: usize = 2;
 /// The stack of each, in bytes; a page that is not used takes no memory.
 const STACK_BYTES: usize = 16 << 20;
+
+/// The turn of one query. Whoever works for the query holds it, on whichever thread, so that it is given on only when
+/// all of that work has ended.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _held: OwnedSemaphorePermit,
+    over: AtomicBool,
+}
+
+impl Turn {
+    /// Whether there is still somebody to work for; asked between two files, chunks or batches.
+    ///
+    /// # Errors
+    /// `Exhausted` once the caller has gone or the time is over; nobody is there to read it.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        if self.over.load(Ordering::Relaxed) {
+            return Err(Error::new(
+                ErrorKind::Exhausted,
+                "cancelled",
+                "nobody waits for the query any more",
+            ));
+        }
+        Ok(())
+    }
+}
 
 /// A small runtime of its own, and the turns in which queries get to it.
 pub(crate) struct Workers {
@@ -49,23 +78,34 @@ impl Workers {
     }
 
     /// Runs a query when it is its turn, and tells its outcome or that the time is over. A query whose caller has gone
-    /// is ended at its next await; until then it keeps its turn.
-    pub(crate) async fn run<T: Send + 'static>(
+    /// is ended at its next await; whatever still works for it keeps its turn until it has ended, too.
+    pub(crate) async fn run<T: Send + 'static, F>(
         &self,
         limit: Duration,
-        query: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
+        query: impl FnOnce(Arc<Turn>) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
         let runtime = self.runtime.as_ref().ok_or_else(stopped)?;
         let whole = async {
-            let turn = Arc::clone(&self.turns)
-                .acquire_owned()
-                .await
-                .map_err(|_| stopped())?;
+            let turn = Arc::new(Turn {
+                _held: Arc::clone(&self.turns)
+                    .acquire_owned()
+                    .await
+                    .map_err(|_| stopped())?,
+                over: AtomicBool::new(false),
+            });
+            let query = query(Arc::clone(&turn));
+            let held = Arc::clone(&turn);
             let task: JoinHandle<Result<T>> = runtime.spawn(async move {
-                let _turn = turn;
+                let _turn = held;
                 query.await
             });
-            let _ended = Ending(task.abort_handle());
+            let _ended = Ending {
+                task: task.abort_handle(),
+                turn,
+            };
             task.await.unwrap_or_else(|error| {
                 tracing::error!(panicked = error.is_panic(), "a query did not end");
                 Err(Error::internal("query", "the query could not be run"))
@@ -80,6 +120,17 @@ impl Workers {
             )
             .help("narrow it, or aggregate earlier")),
         }
+    }
+}
+
+impl Workers {
+    /// Computes something that never waits, when it is its turn; as [`Workers::run`].
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.run(limit, |_| async move { work() }).await
     }
 }
 
@@ -98,12 +149,16 @@ impl fmt::Debug for Workers {
     }
 }
 
-/// Ends a query whose caller no longer waits.
-struct Ending(AbortHandle);
+/// Ends a query whose caller no longer waits, and tells whatever works for it elsewhere.
+struct Ending {
+    task: AbortHandle,
+    turn: Arc<Turn>,
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.abort();
+        self.turn.over.store(true, Ordering::Relaxed);
+        self.task.abort();
     }
 }
 
@@ -123,4 +178,62 @@ pub(crate) fn on_a_large_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send)
             .join()
             .unwrap_or_else(|_| Err(Error::internal("check", "a query could not be planned")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// Callers that give up at once, over and over; each query goes on elsewhere until it notices.
+    #[test]
+    fn work_that_outlives_its_caller_keeps_its_turn() {
+        const TURNS: usize = 3;
+        let workers = Arc::new(Workers::start(TURNS));
+        let (running, most, begun) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let one = || {
+                let (running, most, begun) =
+                    (Arc::clone(&running), Arc::clone(&most), Arc::clone(&begun));
+                let workers = Arc::clone(&workers);
+                async move {
+                    let limit = Duration::from_millis(40);
+                    let outcome = workers
+                        .run(limit, |turn| async move {
+                            let work = tokio::task::spawn_blocking(move || {
+                                begun.fetch_add(1, Ordering::SeqCst);
+                                let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                                most.fetch_max(now, Ordering::SeqCst);
+                                while turn.go_on().is_ok() {
+                                    std::thread::sleep(Duration::from_millis(1));
+                                }
+                                // It notices late: reading a file takes its time.
+                                std::thread::sleep(Duration::from_millis(60));
+                                running.fetch_sub(1, Ordering::SeqCst);
+                            });
+                            work.await.map_err(|_| stopped())
+                        })
+                        .await;
+                    assert_eq!(outcome.expect_err("gives up").code(), "timeout");
+                }
+            };
+            for _ in 0..4 {
+                futures::future::join_all((0..10).map(|_| one())).await;
+            }
+        });
+        assert!(
+            begun.load(Ordering::SeqCst) > TURNS,
+            "control: turns are given on"
+        );
+        assert_eq!(most.load(Ordering::SeqCst), TURNS);
+    }
 }

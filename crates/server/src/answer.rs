@@ -1,8 +1,8 @@
 //! Rows in the format that the caller accepts.
 
 use arrow::array::{ArrayRef, RecordBatch};
-use assent_segment::QueryResult;
 use assent_segment::format::{Format, encode};
+use assent_segment::{Engine, QueryResult};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
@@ -40,10 +40,15 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Result<Format, Problem> {
     ))
 }
 
-/// The rows of a query, with what they rest on in a header.
-pub(crate) fn rows(format: Format, result: &QueryResult) -> Result<Response, Problem> {
-    let mut response = bytes(format, result.encode(format)?);
-    if let Ok(value) = HeaderValue::from_str(&result.answered.to_json().to_string()) {
+/// The rows of a query, with what they rest on in a header. They are written on the engine's own threads.
+pub(crate) async fn rows(
+    engine: &Engine,
+    format: Format,
+    result: QueryResult,
+) -> Result<Response, Problem> {
+    let answered = result.answered.to_json().to_string();
+    let mut response = bytes(format, engine.encode(result, format).await?);
+    if let Ok(value) = HeaderValue::from_str(&answered) {
         response.headers_mut().insert("assent-answered", value);
     }
     Ok(response)

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::answer;
 use crate::body::JsonBody;
 use crate::problem::Problem;
-use crate::query::principal;
+use crate::query::principal_of_session;
 use crate::routes::Asking;
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ pub(crate) async fn explain(
     JsonBody(explain): JsonBody<Explain>,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal(&asking.engine, &headers).await?;
+    let principal = principal_of_session(&asking.engine, &headers).await?;
     let about = Asked {
         purpose: explain.purpose,
         channel: explain.channel,
@@ -52,16 +52,22 @@ pub(crate) async fn explain(
         (None, Some(identifier)) => Some(Who::Known(known_by(&identifier)?)),
         (None, None) => None,
     };
-    match (of_one, explain.sql) {
-        (Some(who), _) => {
-            if explain.under.is_none() {
-                return Err(Problem::invalid(
-                    "under_missing",
-                    "name the legal-duty purpose you look under, such as --under rights_handling",
-                ));
-            }
+    match (of_one, explain.sql, explain.under) {
+        (Some(_), Some(_), _) => Err(Problem::invalid(
+            "member_and_sql",
+            "ask about one person or about a query, one at a time",
+        )),
+        (None, _, Some(_)) => Err(Problem::invalid(
+            "under_without_member",
+            "--under goes with --member or --identifier: it names the legal-duty purpose you look at one person under",
+        )),
+        (Some(_), None, None) => Err(Problem::invalid(
+            "under_missing",
+            "name the legal-duty purpose you look under, such as --under rights_handling",
+        )),
+        (Some(who), None, Some(under)) => {
             let under = Asked {
-                purpose: explain.under,
+                purpose: Some(under),
                 ..Asked::default()
             };
             let session = open(&under).await?;
@@ -76,13 +82,13 @@ pub(crate) async fn explain(
             let json = [(header::CONTENT_TYPE, "application/json")];
             Ok((json, format!("{text}\n")).into_response())
         }
-        (None, Some(sql)) => {
+        (None, Some(sql), None) => {
             let waterfall = open(&about).await?.waterfall(&sql).await?;
             let mut steps = reasons(&waterfall.base);
             steps.push(("rows of the query".to_owned(), waterfall.rows as u64));
             counted(format, &steps)
         }
-        (None, None) => counted(format, &reasons(&open(&about).await?.base_counts().await?)),
+        (None, None, None) => counted(format, &reasons(&open(&about).await?.base_counts().await?)),
     }
 }
 
@@ -126,9 +132,13 @@ fn known_by(text: &str) -> Result<Identifier, Problem> {
 
 /// The base, then what is lost to each reason, then what is left.
 fn reasons(counts: &BaseCounts) -> Vec<(String, u64)> {
-    let mut steps = vec![("base".to_owned(), counts.base())];
+    let mut steps = vec![("base".to_owned(), counts.base)];
     for (reason, members) in &counts.denied {
         steps.push((format!("denied: {}", Reason::as_str(*reason)), *members));
+    }
+    if let Some(few) = counts.few {
+        let name = format!("denied: other reasons, fewer than {} each", few.k);
+        steps.push((name, few.members));
     }
     steps.push(("permitted".to_owned(), counts.permitted));
     steps

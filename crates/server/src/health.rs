@@ -20,7 +20,7 @@ pub trait Readiness: Send + Sync + 'static {
 pub struct NotReady {
     /// Who needs what, such as `intake/vault`.
     pub what: &'static str,
-    /// Why not.
+    /// Why not, in fixed words: anybody may ask, and is told nothing of what the stores hold.
     pub why: String,
 }
 

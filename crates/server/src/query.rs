@@ -30,7 +30,7 @@ pub(crate) async fn query(
     JsonBody(query): JsonBody<Query>,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal(&asking.engine, &headers).await?;
+    let principal = principal_of_session(&asking.engine, &headers).await?;
     let asked = Asked {
         purpose: query.purpose,
         channel: query.channel,
@@ -38,29 +38,41 @@ pub(crate) async fn query(
     };
     let as_of = instant(query.as_of.as_deref())?;
     let session = LawfulSession::open(&asking.engine, &principal, &asked, as_of).await?;
-    answer::rows(format, &session.query(&query.sql).await?)
+    let result = session.query(&query.sql).await?;
+    answer::rows(&asking.engine, format, result).await
 }
 
 /// The principal whose token the request carries, as of now: a revocation acknowledged before counts (I2).
 pub(crate) async fn principal(engine: &Engine, headers: &HeaderMap) -> Result<Principal, Problem> {
-    let token = authorization::bearer(headers)?;
-    let permit = engine.permit();
-    permit
-        .barrier()
-        .await
-        .map_err(|error| Problem::unavailable_for("barrier", &error))?;
-    permit
-        .registry()
-        .principal_by_token_sha256(&assent_programme::token_sha256(token))
-        .filter(|principal| !principal.revoked)
-        .cloned()
-        .ok_or_else(|| {
-            Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "token_unknown",
-                "no principal has this token, or it was revoked; `assent principal add` makes one",
-            )
-        })
+    let token = assent_programme::token_sha256(authorization::bearer(headers)?);
+    engine.barrier().await?;
+    known(engine, &token).ok_or_else(unknown)
+}
+
+/// The same for a session, which looks at its principal once more behind a barrier of its own: so only a token that is
+/// not known yet needs to wait here.
+pub(crate) async fn principal_of_session(
+    engine: &Engine,
+    headers: &HeaderMap,
+) -> Result<Principal, Problem> {
+    let token = assent_programme::token_sha256(authorization::bearer(headers)?);
+    match known(engine, &token) {
+        Some(principal) => Ok(principal),
+        None => principal(engine, headers).await,
+    }
+}
+
+fn known(engine: &Engine, token_sha256: &str) -> Option<Principal> {
+    let registry = engine.permit().registry();
+    registry.principal_by_token_sha256(token_sha256).cloned()
+}
+
+fn unknown() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "token_unknown",
+        "no principal has this token, or it was revoked; `assent principal add` makes one",
+    )
 }
 
 /// An RFC 3339 instant.

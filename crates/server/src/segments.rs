@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array};
+use assent_programme::SegmentDefinition;
 use assent_segment::{ExportFormat, LawfulSession};
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use crate::answer;
 use crate::body::JsonBody;
 use crate::problem::Problem;
-use crate::query::{instant, principal};
+use crate::query::{instant, principal, principal_of_session};
 use crate::routes::Asking;
 
 /// Days after which an exported file must not be used: people may withdraw meanwhile.
@@ -28,17 +29,15 @@ pub(crate) async fn list(
     let format = answer::accepted(&headers)?;
     let principal = principal(&asking.engine, &headers).await?;
     let segments = asking.engine.segments(&principal);
-    let text = |of: &dyn Fn(&assent_segment::SegmentSummary) -> Option<String>| -> ArrayRef {
-        Arc::new(segments.iter().map(of).collect::<StringArray>())
+    let text = |of: &dyn Fn(&SegmentDefinition) -> Option<String>| -> ArrayRef {
+        let texts = segments.iter().map(|(segment, _)| of(segment));
+        Arc::new(texts.collect::<StringArray>())
     };
     let versions: UInt32Array = segments
         .iter()
-        .map(|segment| Some(segment.version))
+        .map(|(segment, _)| Some(segment.version))
         .collect();
-    let allowed: BooleanArray = segments
-        .iter()
-        .map(|segment| Some(segment.allowed))
-        .collect();
+    let allowed: BooleanArray = segments.iter().map(|(_, allowed)| Some(*allowed)).collect();
     answer::table(
         format,
         [
@@ -67,7 +66,7 @@ pub(crate) async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let principal = principal(&asking.engine, &headers).await?;
-    let segment = asking.engine.segment(&principal, &name)?;
+    let (segment, allowed) = asking.engine.segment(&principal, &name)?;
     let wants_text = headers
         .get(axum::http::header::ACCEPT)
         .is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
@@ -86,7 +85,7 @@ pub(crate) async fn show(
             "-- {}\n-- version {}, sha256 of the query {}\n{header}\n  AS {};\n",
             segment.description.replace('\n', "\n-- "),
             segment.version,
-            segment.sql_sha256,
+            segment.sha256(),
             segment.query.trim()
         );
         return Ok(text.into_response());
@@ -99,8 +98,8 @@ pub(crate) async fn show(
         "recipient": segment.recipient.as_ref().map(ToString::to_string),
         "description": segment.description,
         "query": segment.query,
-        "sql_sha256": segment.sql_sha256,
-        "allowed": segment.allowed,
+        "sql_sha256": segment.sha256(),
+        "allowed": allowed,
     }))
     .into_response())
 }
@@ -118,12 +117,13 @@ pub(crate) async fn run(
     body: Request,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal(&asking.engine, &headers).await?;
+    let principal = principal_of_session(&asking.engine, &headers).await?;
     // An empty body asks for the present.
     let JsonBody(run) = JsonBody::<Run>::or_default(body, &asking).await?;
     let as_of = instant(run.as_of.as_deref())?;
     let session = LawfulSession::for_segment(&asking.engine, &principal, &name, as_of).await?;
-    answer::rows(format, &session.run_segment(&name).await?.result)
+    let result = session.run_segment(&name).await?;
+    answer::rows(&asking.engine, format, result).await
 }
 
 #[derive(Deserialize)]
@@ -139,7 +139,7 @@ pub(crate) async fn export(
     Path(name): Path<String>,
     JsonBody(export): JsonBody<Export>,
 ) -> Result<Json<Value>, Problem> {
-    let principal = principal(&asking.engine, &headers).await?;
+    let principal = principal_of_session(&asking.engine, &headers).await?;
     let format: ExportFormat = export.format.parse().map_err(Problem::from)?;
     let session = LawfulSession::for_segment(&asking.engine, &principal, &name, None).await?;
     let exported = session

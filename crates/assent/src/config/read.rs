@@ -319,6 +319,8 @@ impl Reader<'_> {
                 memory_bytes: self.size("query.memory"),
                 timeout: self.span("query.timeout"),
                 rows: self.number_from("query.rows", 1),
+                bytes: self.size("query.bytes"),
+                export_rows: self.number_from("query.export_rows", 1),
                 partitions: self.number_from("query.partitions", 1),
                 cached_runs: self.number("query.cached_runs"),
                 concurrent: self.number_from("query.concurrent", 1),

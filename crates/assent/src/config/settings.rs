@@ -532,6 +532,18 @@ pub const SETTINGS: &[Setting] = &[
         &["Rows of a result; more is an error, never a silent cut."],
     ),
     is(
+        "query.bytes",
+        Kind::Size,
+        "256MiB",
+        &["Bytes of a result, in memory and written out; more is an error as well."],
+    ),
+    is(
+        "query.export_rows",
+        Kind::Whole,
+        "5000000",
+        &["People or accounts of one export, which reads nothing but ids."],
+    ),
+    is(
         "query.partitions",
         Kind::Whole,
         "2",

@@ -86,6 +86,7 @@ fn gather(gate: &Gate, input: &Input, pieces: &[Piece]) -> Result<(Vec<RecordBat
     let mut members: Vec<SubjectId> = Vec::new();
     let mut groups: HashMap<u32, u32> = HashMap::new();
     for piece in pieces {
+        gate.go_on()?;
         read(gate, input, piece, |lawful| {
             let mut of = Vec::with_capacity(lawful.batch.num_rows());
             for (number, span) in &lawful.spans {

@@ -342,6 +342,7 @@ impl Maker<'_> {
         let snapshot = self.gate.snapshot.as_ref()?;
         let mut oldest = Timestamp::MAX;
         for data in snapshot.files(Table::Members) {
+            self.gate.go_on().ok()?;
             let file = self
                 .gate
                 .files

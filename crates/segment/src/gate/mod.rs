@@ -31,7 +31,7 @@ mod table;
 mod work;
 
 pub use columns::{ColumnDoc, column_docs};
-pub(crate) use columns::{table_names, visible};
+pub(crate) use columns::{Shape, table_names, visible};
 pub(crate) use files::FileCache;
 pub(crate) use place::Gate;
 pub(crate) use private::Private;

@@ -11,9 +11,12 @@ use super::files::FileCache;
 use super::private::Private;
 use super::retention::Retention;
 use super::standing::Standing;
+use crate::error::Result;
+use crate::workers::Turn;
 use assent_programme::RegistryState;
 
-/// Everything that decides what passes, fixed when the session is opened.
+/// Everything that decides what passes, fixed when the session is opened. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Gate {
     /// What the session declared.
     pub(crate) declared: Use,
@@ -26,16 +29,26 @@ pub(crate) struct Gate {
     /// The definitions in force.
     pub(crate) registry: Arc<RegistryState>,
     /// Names that never show where they do not belong.
-    pub(crate) private: Private,
+    pub(crate) private: Arc<Private>,
     /// How long what may be kept.
     pub(crate) retention: Retention,
     /// Which rows of which file belong to whom.
     pub(crate) files: Arc<FileCache>,
     /// Over how many threads a table is read.
     pub(crate) partitions: usize,
+    /// Of the query that reads through it; whatever holds the gate works for that query.
+    pub(crate) turn: Option<Arc<Turn>>,
 }
 
 impl Gate {
+    /// Whether there is still somebody to read for.
+    ///
+    /// # Errors
+    /// `Exhausted` when there is not.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.turn.as_ref().map_or(Ok(()), |turn| turn.go_on())
+    }
+
     /// The number of the manifest; 0 before the first.
     pub(crate) fn manifest(&self) -> u64 {
         self.snapshot

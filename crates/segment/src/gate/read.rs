@@ -40,6 +40,7 @@ pub(crate) fn read(
 ) -> Result<()> {
     let mut walk = Walk::new(&piece.selection.picks);
     for batch in open(input, piece)? {
+        gate.go_on()?;
         let batch = batch.map_err(|error| {
             tracing::error!(%error, "a profile file could not be read");
             damaged("its pages do not read")

@@ -149,9 +149,14 @@ impl ExecutionPlan for LawfulScanExec {
         )
     }
 
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), AHEAD);
         let sender = builder.tx();
+        let rows = context.session_config().batch_size().max(1);
         let gate = Arc::clone(&self.gate);
         let input = Arc::clone(&self.input);
         let behind = self.behind.clone();
@@ -161,9 +166,13 @@ impl ExecutionPlan for LawfulScanExec {
             let list = partitions.get(partition).map_or(&[][..], Vec::as_slice);
             let mut wanted = true;
             for work in list {
+                gate.go_on().map_err(external)?;
                 finish::run(&gate, &input, behind.as_deref(), work, &schema, |batch| {
                     // The reader went away: a timeout, a limit or a cancelled request.
-                    wanted = sender.blocking_send(Ok(batch)).is_ok();
+                    wanted = (0..batch.num_rows()).step_by(rows).all(|start| {
+                        let part = batch.slice(start, rows.min(batch.num_rows() - start));
+                        sender.blocking_send(Ok(part)).is_ok()
+                    });
                     wanted
                 })
                 .map_err(external)?;

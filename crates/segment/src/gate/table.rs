@@ -113,13 +113,6 @@ impl LawfulCatalogs {
         }
     }
 
-    /// Whether a column is there.
-    pub(crate) fn has(&self, table: &str, column: &str) -> bool {
-        self.tables
-            .iter()
-            .any(|(name, held)| *name == table && held.schema.field_with_name(column).is_ok())
-    }
-
     /// Every table with its columns, for the help of an error.
     pub(crate) fn described(&self) -> String {
         let tables: Vec<String> = self

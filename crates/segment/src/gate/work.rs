@@ -80,7 +80,7 @@ pub(crate) fn plan(gate: &Gate, shape: &Shape) -> Result<Vec<Vec<Work>>> {
             .map(Work::Straight)
             .collect(),
         Table::Members | Table::Contacts | Table::Subscriptions => {
-            by_member(gate, &numbered(gate, shape.table)?, &lawful)
+            by_member(gate, &numbered(gate, shape.table)?, &lawful)?
         }
         Table::Accounts => vec![Work::Accounts {
             accounts: all(&numbered(gate, Table::Accounts)?, &lawful),
@@ -143,6 +143,7 @@ fn numbered(gate: &Gate, table: Table) -> Result<Vec<Numbered>> {
         .files(table)
         .iter()
         .map(|data| {
+            gate.go_on()?;
             let file = gate.files.get(snapshot.stored(data), |subject| {
                 gate.standing.number_of(subject)
             })?;
@@ -186,7 +187,7 @@ fn pieces(numbered: &Numbered, chosen: impl Fn(Run) -> bool) -> Vec<Piece> {
     .collect()
 }
 
-fn by_member(gate: &Gate, files: &[Numbered], lawful: &Lawful<'_>) -> Vec<Work> {
+fn by_member(gate: &Gate, files: &[Numbered], lawful: &Lawful<'_>) -> Result<Vec<Work>> {
     let members = Occurrences::count(gate, files, lawful);
     let mut work: Vec<Work> = files
         .iter()
@@ -199,6 +200,7 @@ fn by_member(gate: &Gate, files: &[Numbered], lawful: &Lawful<'_>) -> Vec<Work> 
         .collect();
     let chunks = members.gathered_rows.div_ceil(CHUNK_ROWS);
     for chunk in 0..chunks {
+        gate.go_on()?;
         let gathered: Vec<Piece> = files
             .iter()
             .flat_map(|numbered| {
@@ -212,7 +214,7 @@ fn by_member(gate: &Gate, files: &[Numbered], lawful: &Lawful<'_>) -> Vec<Work> 
             work.push(Work::Gathered(gathered));
         }
     }
-    work
+    Ok(work)
 }
 
 /// In how many runs the lawful rows of each member lie, up to 255.

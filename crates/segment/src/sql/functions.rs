@@ -13,7 +13,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use crate::error::Error;
 
 /// Scalar functions that compute from their arguments alone. Those that can make a long text out of a short one (`lpad`,
-/// `rpad`, `replace`, `regexp_replace`, `translate`) run only with literal arguments that bound it: see `growth`.
+/// `replace`, `array_to_string` and the like) run only with literal arguments that bound it: see `growth`.
 pub const SCALAR: &[&str] = &[
     "abs",
     "acos",

@@ -16,11 +16,12 @@ use crate::error::{Error, Result};
 /// lines can double it many times over.
 const NODE_LIMIT: usize = 5_000;
 
-/// Refuses a plan that holds anything but relational algebra over our tables and listed functions.
+/// Refuses a plan that holds anything but relational algebra over our tables and listed functions. Tells how many rows a
+/// batch of it may have.
 ///
 /// # Errors
 /// `Invalid` with the name of the node or function.
-pub fn judge(plan: &LogicalPlan) -> Result<()> {
+pub fn judge(plan: &LogicalPlan) -> Result<usize> {
     let options = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -83,13 +84,15 @@ fn judge_node(node: &LogicalPlan) -> Result<()> {
 }
 
 fn judge_expressions(node: &LogicalPlan, growth: &mut Growth) -> Result<()> {
+    if let LogicalPlan::Values(values) = node {
+        growth.judge_values(&values.values);
+    }
     let mut refused = None;
     let walked = node.apply_expressions(|expression| {
         expression.apply(|inner| {
             let judged = match function_name(inner) {
                 Some(name) if !functions::is_allowed(&name) => Err(functions::not_allowed(&name)),
-                Some(_) => growth.judge(inner),
-                None => Ok(()),
+                Some(_) | None => growth.judge(inner),
             };
             if let Err(error) = judged {
                 refused = Some(error);

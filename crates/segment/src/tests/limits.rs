@@ -99,9 +99,14 @@ fn planning_is_within_the_timeout_and_on_threads_of_its_own() {
     };
     let engine = world.engine_within(limits);
     let (first, second) = (with(&world, &engine), with(&world, &engine));
-    let text = "x".repeat(8_000);
-    let heavy =
-        format!("SELECT levenshtein('{text}', '{text}1') + levenshtein('{text}', '{text}2')");
+    let text = "x".repeat(2_000);
+    let pairs: Vec<String> = (0..100)
+        .map(|n| format!("levenshtein(reverse(t.a), concat(t.a, '{n}'))"))
+        .collect();
+    let heavy = format!(
+        "SELECT {} FROM (SELECT '{text}' AS a) AS t",
+        pairs.join(" + ")
+    );
     let single = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -7,8 +7,10 @@
 #![allow(missing_docs, reason = "nobody reads documentation of tests")]
 
 mod attacks;
+mod bounds;
 mod differential;
 mod doors;
+mod exports;
 mod functions;
 mod hand_made;
 mod house;
@@ -18,4 +20,5 @@ mod oracle;
 mod plain;
 mod segments;
 mod sessions;
+mod telling;
 mod world;

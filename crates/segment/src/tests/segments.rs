@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Asked, ErrorKind, ExportFormat, LawfulSession, SqlCheck, check_segment};
+use crate::{Asked, ErrorKind, ExportFormat, LawfulSession, SegmentIds, SqlCheck, check_segment};
 use assent_programme::{SegmentCheck, SegmentDefinition};
 use serde_json::json;
 use tempfile::TempDir;
@@ -91,9 +91,10 @@ fn a_segment_runs_under_its_own_purpose_only() {
         .runtime
         .block_on(session(world, "buyers").run_segment("buyers"))
         .expect("a run");
-    assert_eq!(run.id_column, "member_id");
-    assert_eq!(run.ids.len(), run.result.rows);
-    assert!(run.ids.len() > 5);
+    let ids = SegmentIds::of(&run).expect("ids");
+    assert_eq!(ids.column, "member_id");
+    assert_eq!(ids.ids.len(), run.rows);
+    assert!(run.rows > 5);
     let error = world
         .runtime
         .block_on(world.open("wellness").run_segment("buyers"))
@@ -111,8 +112,8 @@ fn a_segment_runs_under_its_own_purpose_only() {
     let listed = world.engine.segments(&world.principal("narrow"));
     let allowed: Vec<&str> = listed
         .iter()
-        .filter(|segment| segment.allowed)
-        .map(|segment| segment.name.as_str())
+        .filter(|(_, allowed)| *allowed)
+        .map(|(segment, _)| segment.name.as_str())
         .collect();
     assert_eq!((listed.len(), allowed), (3, vec!["firms"]));
 }

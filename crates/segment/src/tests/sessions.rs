@@ -525,9 +525,10 @@ fn now_is_the_evaluation_time() {
 fn reasons_are_counted_over_the_base_and_told_by_person_to_officers_only() {
     let world = world();
     let session = world.open("marketing");
+    let officer = open(world, "officer", Some("marketing")).expect("an officer");
     let counts = world
         .runtime
-        .block_on(session.base_counts())
+        .block_on(officer.base_counts())
         .expect("counts");
     let lawful = lawful(world, "marketing");
     let members: BTreeSet<BTreeSet<usize>> = lawful

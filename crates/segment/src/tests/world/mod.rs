@@ -1,6 +1,6 @@
 //! One small world of people, decisions and events, folded by the real stores and shared by all tests.
 
-mod programme;
+pub mod programme;
 
 use std::sync::{Arc, OnceLock};
 
@@ -378,7 +378,7 @@ pub fn decide(world: &World, who: usize, decision: ConsentDecision) {
 /// A decision of a person, to be journalled.
 pub fn decided(world: &World, who: usize, decision: ConsentDecision) -> Draft {
     Draft {
-        id: EventId::from_bytes([0xEE; 16]),
+        id: EventId::from_bytes([0x80 | u8::try_from(who).expect("small"); 16]),
         subject: world.people[who].subject,
         source: "shop".to_owned(),
         message_id: "late".to_owned(),
