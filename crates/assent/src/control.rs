@@ -152,7 +152,10 @@ fn role(name: &str) -> Result<Role, Problem> {
     Role::ALL
         .into_iter()
         .find(|role| role.as_str() == name)
-        .ok_or_else(|| Problem::invalid("role_unknown", "the roles are analyst and officer"))
+        .ok_or_else(|| {
+            let roles = Role::ALL.map(Role::as_str).join(", ");
+            Problem::invalid("role_unknown", format!("the roles are {roles}"))
+        })
 }
 
 fn changes(plan: &Plan) -> Changes {

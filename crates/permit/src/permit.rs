@@ -1,6 +1,6 @@
 //! The handle that readers hold.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -363,19 +363,6 @@ impl Permit {
         self.shared
             .state()
             .is_of_erased(Message::of(source, message_id))
-    }
-
-    /// How many members are permitted (`None`) or denied, by reason. A member is permitted when any
-    /// of its subjects is; else the reason is that of its first subject, by id.
-    ///
-    /// # Errors
-    /// As [`Permit::permitted`].
-    pub fn reason_counts(
-        &self,
-        use_: &Use,
-        at: Timestamp,
-    ) -> Result<BTreeMap<Option<Reason>, u64>, Error> {
-        Ok(self.permitted(use_, at)?.reason_counts())
     }
 
     /// Faults for tests.

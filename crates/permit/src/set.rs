@@ -18,7 +18,7 @@ const _: () = assert!(Reason::ALL.len() <= FIRST_COVERAGE as usize);
 /// The subjects permitted for one use, as of one instant and one place in the journal.
 ///
 /// Subjects have numbers that are stable for the life of the process. A subject without a number
-/// was never heard of on the consent topic and is denied.
+/// was never heard of, neither on the consent topic nor as one with a profile, and is denied.
 #[derive(Debug)]
 pub struct PermitSet {
     /// The use it answers for.
@@ -129,14 +129,6 @@ impl PermitSet {
         }
     }
 
-    /// Whether this category of the subject's data may be used. For many rows, use
-    /// [`PermitSet::mask`].
-    #[must_use]
-    pub fn is_covered(&self, number: u32, category: &Category) -> bool {
-        self.coverage(number)
-            .is_some_and(|coverage| coverage.categories.contains(category))
-    }
-
     /// The member the subject belongs to: the smallest subject id of its component. A subject never
     /// heard of is a member of its own; `None` for a number that is not in the set.
     #[must_use]
@@ -150,28 +142,10 @@ impl PermitSet {
         self.members.get(usize::try_from(number).ok()?).copied()
     }
 
-    /// The numbers of these subjects, in their order; `None`: never heard of.
-    #[must_use]
-    pub fn numbers_of<'a>(
-        &self,
-        subjects: impl IntoIterator<Item = &'a SubjectId>,
-    ) -> Vec<Option<u32>> {
-        subjects
-            .into_iter()
-            .map(|subject| self.number_of(subject))
-            .collect()
-    }
-
     /// How many subjects are permitted.
     #[must_use]
     pub fn permitted_len(&self) -> usize {
         self.permitted
-    }
-
-    /// How many known subjects are denied.
-    #[must_use]
-    pub fn denied_len(&self) -> usize {
-        self.codes.len() - self.permitted
     }
 
     /// How many members are permitted (`None`) or denied, by reason. A member is permitted when any

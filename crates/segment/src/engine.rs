@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::format::Format;
 use crate::gate::FileCache;
 use crate::session::{QueryResult, refused};
-use crate::workers::Workers;
+use crate::workers::{Turn, Workers};
 
 /// Where the present comes from; only the binary reads the wall clock.
 pub trait Clock: Send + Sync + 'static {
@@ -141,7 +141,7 @@ impl Engine {
     /// # Errors
     /// As [`QueryResult::encode`].
     pub async fn encode(&self, result: QueryResult, format: Format) -> Result<Vec<u8>> {
-        let work = move || result.encode(format);
+        let work = move |_: &Turn| result.encode(format);
         self.workers.compute(self.limits.timeout, work).await
     }
 

@@ -1,4 +1,4 @@
-//! Who may open a session for what: the check before any barrier, index or file is touched.
+//! Who may open a session for what: the check behind the barrier, before any verdict is worked out or file is touched.
 //!
 //! A session is (principal, purpose). There is no session without a purpose (art. 6), none for a purpose that the
 //! principal was not given, and legal-duty purposes belong to officers.

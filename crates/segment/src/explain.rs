@@ -16,6 +16,7 @@ use crate::entitlement::Asked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::{LawfulSession, officers_only, refused};
 use crate::use_log::Entry;
+use crate::workers::Turn;
 
 /// How many members there are, how many are permitted, and why the others are not. Officers are told exactly, whoever
 /// else asks roughly: multiples of k that are off by less than k, rare reasons together, and one decision shows in none.
@@ -116,7 +117,7 @@ impl LawfulSession {
             ));
         }
         let standing = self.gate.standing.clone();
-        let work = move || Ok(BaseCounts::exact(standing.set().reason_counts()));
+        let work = move |_: &Turn| Ok(BaseCounts::exact(standing.set().reason_counts()));
         let timeout = self.engine.limits.timeout;
         let counts = self.engine.workers.compute(timeout, work).await?;
         if officer {

@@ -236,7 +236,7 @@ impl LawfulSession {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let timeout = self.engine.limits.timeout;
-        self.engine.workers.compute(timeout, work).await
+        self.engine.workers.compute(timeout, |_| work()).await
     }
 
     /// Those ids that are accounts of this session. A query may call any text an account.

@@ -493,8 +493,13 @@ mod tests {
             .collect();
         let batch = RecordBatch::try_from_iter([("t", Arc::new(wide) as ArrayRef)]).expect("batch");
         let schema = batch.schema();
-        let error = encode_within(100 << 20, Format::Table, &schema, &[batch.clone()])
-            .expect_err("each row is as wide as the widest");
+        let error = encode_within(
+            100 << 20,
+            Format::Table,
+            &schema,
+            std::slice::from_ref(&batch),
+        )
+        .expect_err("each row is as wide as the widest");
         assert_eq!(error.code(), "byte_limit");
         let narrow = vec![batch.slice(1, 2_499); 3];
         encode(Format::Table, &schema, &narrow[..2]).expect("fits");

@@ -23,6 +23,7 @@ use crate::gate::{self, ColumnDoc, Gate, Private, Retention, Shape, Standing};
 use crate::metrics;
 use crate::running::{Bounds, Running};
 use crate::use_log::{self, Entry, User};
+use crate::workers::Turn;
 
 /// What an answer rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -344,9 +345,9 @@ async fn stand(
     snapshot: Option<&Snapshot>,
 ) -> Result<Standing> {
     let (shared, declared, snapshot) = (Arc::clone(engine), declared.clone(), snapshot.cloned());
-    let work = move || {
+    let work = move |turn: &Turn| {
         if let Some(snapshot) = snapshot {
-            introduce(&shared, &snapshot)?;
+            introduce(&shared, &snapshot, turn)?;
         }
         standing(&shared, &declared, as_of)
     };
@@ -427,9 +428,9 @@ pub(crate) async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
 
 /// Tells the permit index of people who have a profile and no decision: they are part of the base, and legal duty
 /// covers them. Reads each file's subjects once.
-fn introduce(engine: &Engine, snapshot: &Snapshot) -> Result<()> {
+fn introduce(engine: &Engine, snapshot: &Snapshot, turn: &Turn) -> Result<()> {
     let permit = &engine.stores.permit;
-    let strangers = gate::strangers(&engine.files, snapshot, permit)?;
+    let strangers = gate::strangers(&engine.files, snapshot, permit, turn)?;
     permit
         .introduce(&strangers)
         .map_err(|error| refused(&error))

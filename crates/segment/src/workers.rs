@@ -128,9 +128,9 @@ impl Workers {
     pub(crate) async fn compute<T: Send + 'static>(
         &self,
         limit: Duration,
-        work: impl FnOnce() -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Turn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.run(limit, |_| async move { work() }).await
+        self.run(limit, |turn| async move { work(&turn) }).await
     }
 }
 

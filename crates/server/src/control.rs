@@ -143,7 +143,7 @@ pub struct Projected {
 pub struct NewPrincipal {
     /// Its name.
     pub name: String,
-    /// `analyst` or `officer`.
+    /// `analyst`, `officer` or `operator`.
     pub role: String,
     /// Purposes it may use data for.
     pub purposes: Vec<String>,

@@ -100,7 +100,6 @@ fn assert_true(set: &PermitSet, registry: &Registry, facts: &[Fact]) {
                 assert_eq!(set.coverage(number), Some(coverage));
                 assert_eq!(set.reason(number), None);
                 for category in &coverage.categories {
-                    assert!(set.is_covered(number, category));
                     assert!(set.mask(category).covers(set.code(number)));
                 }
                 permitted += 1;
@@ -116,7 +115,6 @@ fn assert_true(set: &PermitSet, registry: &Registry, facts: &[Fact]) {
         assert_eq!(set.subject_of(number), Some(subject));
     }
     assert_eq!(set.permitted_len(), permitted);
-    assert_eq!(set.denied_len(), set.len() - permitted);
 }
 
 fn later(seeded: &mut Seeded, at: Timestamp) -> Timestamp {

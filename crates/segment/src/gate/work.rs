@@ -18,6 +18,7 @@ use super::place::Gate;
 use super::selection::{Run, Selection, UNKNOWN, select};
 use super::standing::Cover;
 use crate::error::Result;
+use crate::workers::Turn;
 
 /// Permitted rows that a gathered chunk aims at.
 const CHUNK_ROWS: usize = 32_768;
@@ -125,9 +126,11 @@ pub(crate) fn strangers(
     files: &FileCache,
     snapshot: &Snapshot,
     permit: &Permit,
+    turn: &Turn,
 ) -> Result<Vec<SubjectId>> {
     let mut strangers = Vec::new();
     for data in snapshot.files(Table::Members) {
+        turn.go_on()?;
         let file = files.get(snapshot.stored(data), |subject| permit.number_of(subject))?;
         let unknown = file.unknown.iter().map(|(_, subject)| *subject);
         strangers.extend(unknown.filter(|subject| permit.number_of(subject).is_none()));

@@ -86,31 +86,30 @@ fn a_use_is_journalled_before_anything_is_written() {
     );
 }
 
-/// The data's name is taken by somebody who was faster; its manifest had its name already.
+/// The name of one of the two files is taken by somebody who was faster.
 #[cfg(unix)]
 #[test]
 fn of_an_export_that_fails_nothing_is_left() {
     let world = fresh();
     let directory = TempDir::new().expect("a directory");
     let at = session(&world, "buyers").answered().evaluated_at.micros();
-    let data = directory.path().join(format!("buyers-v1-{at}.csv"));
-    // A link that leads nowhere: nothing is there to be seen, yet the name is taken.
-    std::os::unix::fs::symlink(directory.path().join("gone"), &data).expect("a link");
-    let error = export(&world, "buyers", directory.path()).expect_err("taken");
-    assert_eq!(error.code(), "file_exists");
-    assert_eq!(files(directory.path()), [format!("buyers-v1-{at}.csv")]);
+    let stem = format!("buyers-v1-{at}");
+    for taken in [format!("{stem}.csv"), format!("{stem}.manifest.json")] {
+        let path = directory.path().join(&taken);
+        // A link that leads nowhere: nothing is there to be seen, yet the name is taken.
+        std::os::unix::fs::symlink(directory.path().join("gone"), &path).expect("a link");
+        let error = export(&world, "buyers", directory.path()).expect_err("taken");
+        assert_eq!(error.code(), "file_exists");
+        assert_eq!(files(directory.path()), [taken]);
+        std::fs::remove_file(&path).expect("removed");
+    }
     let mut told = logged(&world);
     told.sort();
-    assert_eq!(
-        told,
-        [
-            ("answered".to_owned(), true),
-            ("failed: file_exists".to_owned(), true)
-        ]
-    );
-    std::fs::remove_file(&data).expect("removed");
+    let of = |outcome: &str| (outcome.to_owned(), true);
+    let (answered, failed) = (of("answered"), of("failed: file_exists"));
+    assert_eq!(told, [answered.clone(), answered, failed.clone(), failed]);
     let made = export(&world, "buyers", directory.path()).expect("control");
-    assert_eq!(made.file, data);
+    assert_eq!(made.file, directory.path().join(format!("{stem}.csv")));
     assert_eq!(files(directory.path()).len(), 2);
 }
 
