@@ -67,6 +67,17 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The events of the body would become too many records.
+    #[error(
+        "the events of the body would become {found} records, the limit is {limit}; send smaller \
+         batches, or fewer identifiers with each decision"
+    )]
+    TooManyRecords {
+        /// How many.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The vault failed.
     #[error("the vault cannot be used; nothing was recorded")]
     Vault(#[from] assent_vault::Error),
@@ -97,7 +108,9 @@ impl Error {
             Self::UnknownKey | Self::KeyMissing | Self::KeysDisagree => ErrorKind::Denied,
             Self::UnknownSource(_) => ErrorKind::NotFound,
             Self::NotJson { .. } | Self::Shape(_) => ErrorKind::Invalid,
-            Self::BodyTooLarge { .. } | Self::TooManyEvents { .. } => ErrorKind::TooLarge,
+            Self::BodyTooLarge { .. }
+            | Self::TooManyEvents { .. }
+            | Self::TooManyRecords { .. } => ErrorKind::TooLarge,
             Self::Vault(error) => match error.kind() {
                 assent_vault::ErrorKind::Corrupt => ErrorKind::Corrupt,
                 assent_vault::ErrorKind::Internal => ErrorKind::Internal,
@@ -134,6 +147,7 @@ impl Error {
             Self::Shape(_) => "wrong_shape",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::TooManyEvents { .. } => "too_many_events",
+            Self::TooManyRecords { .. } => "too_many_records",
             Self::Vault(_) => "vault_unavailable",
             Self::Journal(_) | Self::Unheard(_) => "journal_unavailable",
             Self::Event(_) => "not_encodable",

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use assent_consent::Timestamp;
+use assent_consent::{SubjectId, Timestamp};
 use assent_event::Identifier;
 use assent_journal::Journal;
 use assent_programme::RegistryState;
@@ -17,11 +17,12 @@ use crate::consent;
 use crate::error::Error;
 use crate::json::Sent;
 use crate::limits::Limits;
+use crate::links::RecentLinks;
 use crate::metrics;
 use crate::outcome::{Code, Outcome, Rejected, Warning, WarningCode};
 use crate::planned::{Context, Item, Reading, Refused};
 use crate::recent::{Mark, Recent};
-use crate::record::{Entry, Ready, Recorder};
+use crate::record::{Entry, Ready, Recorder, Records, TOO_MANY_LINKS};
 use crate::repeats::{Known, Repeats};
 use crate::source::{self, Caller, Source};
 use crate::tracking::{self, Body, Route};
@@ -68,6 +69,7 @@ struct Inner {
     random: Arc<dyn RandomSource>,
     limits: Limits,
     recent: Recent,
+    recent_links: RecentLinks,
     /// Who follows the log, to tell senders what it says already.
     known: OnceLock<Arc<dyn Known>>,
     /// The last time of receipt given out, so that later items are received later.
@@ -79,6 +81,8 @@ struct Prepared {
     records: Vec<assent_journal::Record>,
     outcomes: Vec<Outcome>,
     marks: Vec<Mark>,
+    /// Links made in it.
+    linked: Vec<(SubjectId, SubjectId)>,
     /// Whether a link is ended in it.
     unlinked: bool,
 }
@@ -108,6 +112,7 @@ impl Intake {
         Self {
             inner: Arc::new(Inner {
                 recent: Recent::new(limits.remembered),
+                recent_links: RecentLinks::default(),
                 known: OnceLock::new(),
                 journal,
                 vault,
@@ -359,17 +364,24 @@ impl Intake {
         let prepared = blocking(move || prepare(&inner)).await?;
         if !prepared.records.is_empty() {
             let count = prepared.records.len();
-            let appended = self.inner.journal.append(prepared.records).await;
-            if prepared.unlinked {
-                // Also when it failed: it may be in the journal all the same.
-                self.inner.recent.forget_links();
-            }
-            appended?;
+            // Also when it fails, or nobody waits for it any more: it may be in the journal all the same.
+            let _forgets = prepared.unlinked.then(|| Forgets(&self.inner.recent));
+            self.inner.recent_links.remember(&prepared.linked);
+            self.inner.journal.append(prepared.records).await?;
             tracing::debug!(records = count, "request journalled");
         }
         self.inner.recent.remember(prepared.marks);
         metrics::answered(&prepared.outcomes);
         Ok(prepared.outcomes)
+    }
+}
+
+/// Forgets which links stand when it is dropped.
+struct Forgets<'r>(&'r Recent);
+
+impl Drop for Forgets<'_> {
+    fn drop(&mut self) {
+        self.0.forget_links();
     }
 }
 
@@ -463,85 +475,79 @@ impl<'i> Request<'i> {
             self.inner.known.get().map(AsRef::as_ref),
             self.inner.vault.as_ref(),
         )?;
+        // By the items of the request: which of `ready` they are, or none for a repetition.
         let mut slots = Vec::new();
-        let mut entries = Vec::new();
+        let mut ready: Vec<Ready<'_>> = Vec::new();
         for (index, (reading, value)) in readings.into_iter().enumerate() {
+            let place = place(index);
             let sifted = reading.and_then(|item| repeats.sift(item).map_err(Refused::from));
-            let (entry, message_id, own_id, answer) = match sifted {
+            let (message_id, entry) = match sifted {
                 Ok(None) => {
-                    slots.push(Slot::Done(Outcome::Duplicate));
+                    slots.push(None);
                     continue;
                 }
-                Ok(Some(mut item)) => {
-                    let own_id = item.message_id.is_some();
-                    let message_id = item.message_id.take().unwrap_or_else(|| self.message_id());
-                    let warnings = std::mem::take(&mut item.warnings);
-                    let answer = Answer::Journalled(message_id.clone(), warnings);
-                    (Entry::Item(item), message_id, own_id, answer)
-                }
+                Ok(Some(mut item)) => (item.message_id.take(), Entry::Item(item)),
                 Err(Refused { why, kept }) => {
-                    let why = why.within(&place(index));
-                    let body = truncated(value, self.inner.limits.event_bytes);
-                    let answer = Answer::Rejected(why.clone());
-                    let entry = Entry::Rejected { why, body, kept };
-                    (entry, self.message_id(), false, answer)
+                    let why = why.within(&place);
+                    (None, Refused { why, kept }.into())
                 }
             };
-            slots.push(Slot::Entry(entries.len(), answer));
-            entries.push((entry, message_id, own_id));
-        }
-        let received = self.times_of_receipt(entries.len());
-        let ready: Vec<Ready> = entries
-            .into_iter()
-            .zip(received)
-            .map(|((entry, message_id, own_id), received_at)| Ready {
+            slots.push(Some(ready.len()));
+            ready.push(Ready {
                 entry,
-                message_id,
-                own_id,
-                received_at,
-            })
-            .collect();
+                value,
+                place,
+                own_id: message_id.is_some(),
+                message_id: message_id.unwrap_or_else(|| self.message_id()),
+                // Known once they are counted.
+                received_at: self.now,
+            });
+        }
+        self.not_too_many(&ready)?;
+        let received = self.times_of_receipt(ready.len());
+        for (ready, received_at) in ready.iter_mut().zip(received) {
+            ready.received_at = received_at;
+        }
+        let refused = |ready: &[Ready<'_>]| ready.iter().filter(|one| one.is_refused()).count();
+        let refused_before = refused(&ready);
         let recorder = Recorder {
             vault: self.inner.vault.as_ref(),
             random: self.inner.random.as_ref(),
             source: self.source.id(),
             calendar: self.registry.settings().calendar,
+            limits: &self.inner.limits,
             recent: &self.inner.recent,
+            recent_links: &self.inner.recent_links,
+            known: self.inner.known.get().map(AsRef::as_ref),
         };
-        let recorded = recorder.record(&ready)?;
-        let mut marks = repeats.into_marks();
-        marks.extend(recorded.once);
+        let recorded = recorder.record(&mut ready)?;
+        let mut marks = recorded.once.clone();
+        if refused(&ready) == refused_before {
+            marks.extend(repeats.into_marks());
+        } // else a message id stands for what was refused, and must not be taken for a repetition when it is mended
         let outcomes = slots
             .into_iter()
             .map(|slot| match slot {
-                Slot::Done(outcome) => outcome,
-                Slot::Entry(_, Answer::Rejected(why)) => Outcome::Rejected(why),
-                Slot::Entry(entry, Answer::Journalled(message_id, mut warnings)) => {
-                    if recorded.strangers.contains(&entry) {
-                        warnings.push(Warning::new(
-                            WarningCode::SubjectUnknown,
-                            "/subject",
-                            "nothing was ever sent about this identifier; recorded, but check \
-                             whether it is the person's",
-                        ));
-                    }
-                    match recorded.ids[entry] {
-                        Some(event_id) => Outcome::Journalled {
-                            event_id,
-                            message_id,
-                            warnings,
-                        },
-                        None => Outcome::Duplicate,
-                    }
-                }
+                None => Outcome::Duplicate,
+                Some(index) => outcome(index, &mut ready[index], &recorded),
             })
             .collect();
         Ok(Prepared {
             records: recorded.records,
             outcomes,
             marks,
+            linked: recorded.linked,
             unlinked: recorded.unlinked,
         })
+    }
+
+    fn not_too_many(&self, ready: &[Ready<'_>]) -> Result<(), Error> {
+        let found = ready.iter().map(Ready::records).sum();
+        let limit = self.inner.limits.records;
+        if found > limit {
+            return Err(Error::TooManyRecords { found, limit });
+        }
+        Ok(())
     }
 
     fn message_id(&self) -> String {
@@ -572,27 +578,35 @@ impl<'i> Request<'i> {
     }
 }
 
-enum Slot {
-    Done(Outcome),
-    Entry(usize, Answer),
-}
-
-enum Answer {
-    Journalled(String, Vec<Warning>),
-    Rejected(Rejected),
-}
-
-/// The beginning of an item as JSON, for the record of its rejection.
-fn truncated(value: &Value, limit: usize) -> String {
-    let mut text = value.to_string();
-    if text.len() > limit {
-        let mut end = limit;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
+/// What became of an entry.
+fn outcome(index: usize, ready: &mut Ready<'_>, recorded: &Records) -> Outcome {
+    let mut warnings = match &mut ready.entry {
+        Entry::Rejected { why, .. } => return Outcome::Rejected(why.clone()),
+        Entry::Item(item) => std::mem::take(&mut item.warnings),
+    };
+    if recorded.strangers.contains(&index) {
+        warnings.push(Warning::new(
+            WarningCode::SubjectUnknown,
+            "/subject",
+            "nothing was ever sent about this identifier but what restricts; recorded, but check whether it \
+             is the person's",
+        ));
     }
-    text
+    if recorded.unlinkable.contains(&index) {
+        warnings.push(Warning::new(
+            WarningCode::LinkNotRecorded,
+            "",
+            TOO_MANY_LINKS,
+        ));
+    }
+    match recorded.ids[index] {
+        Some(event_id) => Outcome::Journalled {
+            event_id,
+            message_id: std::mem::take(&mut ready.message_id),
+            warnings,
+        },
+        None => Outcome::Duplicate,
+    }
 }
 
 impl fmt::Debug for Intake {

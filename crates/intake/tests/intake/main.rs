@@ -4,9 +4,11 @@
 
 mod among_others;
 mod consents;
+mod followed;
 mod fuzz;
 mod imports;
 mod mapping_faults;
+mod people;
 mod requests;
 mod room;
 mod sent_again;
