@@ -1,6 +1,8 @@
 //! Why a whole request was not taken. What is wrong with one event of it is an
 //! [`Outcome`](crate::Outcome) instead.
 
+use assent_consent::Timestamp;
+
 /// What the caller is to do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -78,6 +80,18 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The clock is further ahead than can be believed. What is received would be received then, and
+    /// everything after it, too.
+    #[error(
+        "the clock shows {now}, more than a day ahead of what was last received ({then}) and the time since; \
+         nothing is taken in. Set the clock right; or, if it is right, start again with --today and the date"
+    )]
+    ClockAhead {
+        /// What the clock shows.
+        now: Timestamp,
+        /// What it is held against.
+        then: Timestamp,
+    },
     /// The vault failed.
     #[error("the vault cannot be used; nothing was recorded")]
     Vault(#[from] assent_vault::Error),
@@ -131,7 +145,9 @@ impl Error {
                 | assent_journal::ErrorKind::Unavailable => ErrorKind::Unavailable,
             },
             Self::Event(_) => ErrorKind::Internal,
-            Self::Unheard(_) | Self::Interrupted => ErrorKind::Unavailable,
+            Self::Unheard(_) | Self::ClockAhead { .. } | Self::Interrupted => {
+                ErrorKind::Unavailable
+            }
         }
     }
 
@@ -148,6 +164,7 @@ impl Error {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::TooManyEvents { .. } => "too_many_events",
             Self::TooManyRecords { .. } => "too_many_records",
+            Self::ClockAhead { .. } => "clock_ahead",
             Self::Vault(_) => "vault_unavailable",
             Self::Journal(_) | Self::Unheard(_) => "journal_unavailable",
             Self::Event(_) => "not_encodable",

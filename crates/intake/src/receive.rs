@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Watch};
 use crate::consent;
 use crate::error::Error;
 use crate::json::Sent;
@@ -66,6 +66,7 @@ struct Inner {
     vault: Arc<dyn Vault>,
     registry: Arc<dyn CurrentRegistry>,
     clock: Arc<dyn Clock>,
+    watch: Watch,
     random: Arc<dyn RandomSource>,
     limits: Limits,
     recent: Recent,
@@ -118,6 +119,7 @@ impl Intake {
                 vault,
                 registry,
                 clock,
+                watch: Watch::default(),
                 random,
                 limits,
                 last: Mutex::new(Timestamp::MIN),
@@ -130,6 +132,27 @@ impl Intake {
     pub fn received_until(&self, latest: Timestamp) {
         let mut last = self.inner.last.lock();
         *last = latest.max(*last);
+        self.inner.watch.begin(latest, self.inner.clock.as_ref());
+    }
+
+    /// Somebody looked at the clock and says that it is right, although it is far ahead of the latest receipt:
+    /// nothing was received for long.
+    pub fn confirm_clock(&self) {
+        self.inner.watch.confirm(self.inner.clock.as_ref());
+    }
+
+    /// Whether the write key in the caller's header opens anything, asked before a body is read; a key in the body
+    /// is not known yet.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKey`]; [`Error::Unheard`].
+    pub async fn admit(&self, caller: &Caller) -> Result<(), Error> {
+        if caller.opens(&self.inner.registry.current()).is_ok() {
+            return Ok(());
+        }
+        // Another process may have just declared it.
+        self.hear().await?;
+        caller.opens(&self.inner.registry.current())
     }
 
     /// Asks this one what the log says already, so that senders learn when a message id stands for something
@@ -186,7 +209,8 @@ impl Intake {
             | Value::Number(_)
             | Value::String(_)) => (vec![Sent::whole(one)], false),
         };
-        self.stated(caller, items, array).await
+        let by = self.by(caller).await?;
+        self.stated(by, items, array).await
     }
 
     /// The same from the bytes of a body. Use it for whatever came over a wire: a JSON value does not
@@ -197,24 +221,21 @@ impl Intake {
     pub async fn consents_bytes(
         &self,
         caller: &Caller,
-        body: &[u8],
+        body: Vec<u8>,
     ) -> Result<Vec<Outcome>, Error> {
-        let (items, array) = Sent::many(body)?;
-        self.stated(caller, items, array).await
+        let by = self.by(caller).await?;
+        match blocking(move || Sent::many(&body)).await {
+            Ok((items, array)) => self.stated(by, items, array).await,
+            Err(error) => Err(self.noted(by, error).await?),
+        }
     }
 
-    async fn stated(
-        &self,
-        caller: &Caller,
-        items: Vec<Sent>,
-        array: bool,
-    ) -> Result<Vec<Outcome>, Error> {
-        self.hear().await?;
-        let registry = self.inner.registry.current();
-        let source = caller.resolve(&registry, None)?;
-        self.too_many(items.len())?;
+    async fn stated(&self, by: By, items: Vec<Sent>, array: bool) -> Result<Vec<Outcome>, Error> {
+        if let Err(error) = self.too_many(items.len()) {
+            return Err(self.noted(by, error).await?);
+        }
         self.run(move |inner| {
-            let request = Request::new(inner, registry, source, false);
+            let request = Request { inner, by };
             let readings = items
                 .iter()
                 .map(|item| (consent::read_sent(&request.context(), item), &item.value))
@@ -242,35 +263,25 @@ impl Intake {
         route: Route,
         body: Vec<u8>,
     ) -> Result<Vec<Outcome>, Error> {
-        self.hear().await?;
+        let now = self.hear().await?;
         let registry = self.inner.registry.current();
-        let caller = caller.clone();
-        let parsed = {
-            let this = Arc::clone(&self.inner);
-            let registry = Arc::clone(&registry);
-            blocking(move || {
-                let body = match Body::parse(route, &body, &this.limits) {
-                    Ok(body) => body,
-                    Err(error) => {
-                        // Who sent it can still be told by the header.
-                        let source = caller.resolve(&registry, None)?;
-                        return Ok(Err((error, source)));
-                    }
-                };
-                let source = caller.resolve(&registry, body.write_key())?;
-                Ok(Ok((body, source, caller.gpc())))
-            })
-            .await?
+        // Of a body that cannot be read the header can still tell who sent it.
+        caller.opens(&registry)?;
+        let this = Arc::clone(&self.inner);
+        let parsed = blocking(move || Body::parse(route, &body, &this.limits)).await;
+        let key = parsed.as_ref().map_or(None, Body::write_key);
+        let by = By {
+            source: caller.resolve(&registry, key)?,
+            registry,
+            now,
+            gpc: caller.gpc(),
         };
-        let (body, source, gpc) = match parsed {
-            Ok(parsed) => parsed,
-            Err((error, source)) => {
-                self.note_unreadable(registry, source, &error).await?;
-                return Err(error);
-            }
+        let body = match parsed {
+            Ok(body) => body,
+            Err(error) => return Err(self.noted(by, error).await?),
         };
         self.run(move |inner| {
-            let request = Request::new(inner, registry, source, gpc);
+            let request = Request { inner, by };
             let readings = body.items().iter().map(|item| {
                 let cx = request.context();
                 (tracking::read(&cx, route, item, body.shared(), None), item)
@@ -300,11 +311,9 @@ impl Intake {
         items: Vec<Submitted>,
     ) -> Result<Vec<Outcome>, Error> {
         self.too_many(items.len())?;
-        self.hear().await?;
-        let registry = self.inner.registry.current();
-        let source = source.clone();
+        let by = self.by(&Caller::source(source.clone())).await?;
         self.run(move |inner| {
-            let request = Request::new(inner, registry, source, false);
+            let request = Request { inner, by };
             let readings = items.iter().map(|item| (request.read(item), item.value()));
             request.prepare(readings, |_| String::new())
         })
@@ -313,16 +322,34 @@ impl Intake {
 
     /// What an item that a part of this program made would be read as; nothing is recorded.
     pub(crate) fn read(&self, source: &Source, item: &Submitted) -> Reading {
-        let registry = self.inner.registry.current();
-        let request = Request::new(&self.inner, registry, source.clone(), false);
-        request.read(item).map_err(|refused| refused.why)
+        let by = By {
+            registry: self.inner.registry.current(),
+            source: source.clone(),
+            now: self.inner.clock.now(),
+            gpc: false,
+        };
+        let inner = &self.inner;
+        let read = Request { inner, by }.read(item);
+        read.map_err(|refused| refused.why)
     }
 
-    /// Learns what other processes took in.
-    async fn hear(&self) -> Result<(), Error> {
+    /// Learns what other processes took in, and tells what time it is.
+    async fn hear(&self) -> Result<Timestamp, Error> {
         let latest = self.inner.registry.heard().await.map_err(Error::Unheard)?;
         self.received_until(latest);
-        Ok(())
+        self.inner.watch.now(self.inner.clock.as_ref())
+    }
+
+    /// Who sends a request whose body holds no key.
+    async fn by(&self, caller: &Caller) -> Result<By, Error> {
+        let now = self.hear().await?;
+        let registry = self.inner.registry.current();
+        Ok(By {
+            source: caller.resolve(&registry, None)?,
+            registry,
+            now,
+            gpc: caller.gpc(),
+        })
     }
 
     fn too_many(&self, found: usize) -> Result<(), Error> {
@@ -333,13 +360,8 @@ impl Intake {
         Ok(())
     }
 
-    /// A body that nobody can read is recorded as one rejection.
-    async fn note_unreadable(
-        &self,
-        registry: Arc<RegistryState>,
-        source: Source,
-        error: &Error,
-    ) -> Result<(), Error> {
+    /// A body that is refused as a whole is recorded as one rejection (I9).
+    async fn noted(&self, by: By, error: Error) -> Result<Error, Error> {
         let why = Rejected::new(
             Code::UnreadableBody,
             "",
@@ -347,12 +369,12 @@ impl Intake {
             "mend the body and send it again",
         );
         let noted = self.run(move |inner| {
-            let request = Request::new(inner, registry, source, false);
+            let request = Request { inner, by };
             let nothing = Value::Null;
             let readings = std::iter::once((Err(why.into()), &nothing));
             request.prepare(readings, |_| String::new())
         });
-        noted.await.map(|_outcomes| ())
+        noted.await.map(|_outcomes| error)
     }
 
     /// Prepares on a thread that may block (the vault commits to disk), appends, remembers.
@@ -411,33 +433,28 @@ async fn blocking<T: Send + 'static>(
         .unwrap_or(Err(Error::Interrupted))
 }
 
-/// One request of one source.
-struct Request<'i> {
-    inner: &'i Inner,
+/// Who sends a request, and when.
+struct By {
     registry: Arc<RegistryState>,
     source: Source,
     now: Timestamp,
     gpc: bool,
 }
 
-impl<'i> Request<'i> {
-    fn new(inner: &'i Inner, registry: Arc<RegistryState>, source: Source, gpc: bool) -> Self {
-        Self {
-            now: inner.clock.now(),
-            inner,
-            registry,
-            source,
-            gpc,
-        }
-    }
+/// One request of one source.
+struct Request<'i> {
+    inner: &'i Inner,
+    by: By,
+}
 
+impl Request<'_> {
     fn context(&self) -> Context<'_> {
         Context {
-            source: self.source.definition(),
-            registry: &self.registry,
+            source: self.by.source.definition(),
+            registry: &self.by.registry,
             limits: &self.inner.limits,
-            now: self.now,
-            gpc: self.gpc,
+            now: self.by.now,
+            gpc: self.by.gpc,
         }
     }
 
@@ -470,7 +487,7 @@ impl<'i> Request<'i> {
             .filter_map(|(reading, _)| reading.as_ref().ok());
         let mut repeats = Repeats::among(
             read,
-            self.source.id(),
+            self.by.source.id(),
             &self.inner.recent,
             self.inner.known.get().map(AsRef::as_ref),
             self.inner.vault.as_ref(),
@@ -500,7 +517,7 @@ impl<'i> Request<'i> {
                 own_id: message_id.is_some(),
                 message_id: message_id.unwrap_or_else(|| self.message_id()),
                 // Known once they are counted.
-                received_at: self.now,
+                received_at: self.by.now,
             });
         }
         self.not_too_many(&ready)?;
@@ -513,8 +530,8 @@ impl<'i> Request<'i> {
         let recorder = Recorder {
             vault: self.inner.vault.as_ref(),
             random: self.inner.random.as_ref(),
-            source: self.source.id(),
-            calendar: self.registry.settings().calendar,
+            source: self.by.source.id(),
+            calendar: self.by.registry.settings().calendar,
             limits: &self.inner.limits,
             recent: &self.inner.recent,
             recent_links: &self.inner.recent_links,
@@ -561,7 +578,7 @@ impl<'i> Request<'i> {
     /// run ahead of the clock by a microsecond an item; a live read looks at least as late as the
     /// latest receipt (I2).
     fn times_of_receipt(&self, count: usize) -> Vec<Timestamp> {
-        let now = self.now.micros();
+        let now = self.by.now.micros();
         let more = i64::try_from(count).unwrap_or(i64::MAX).saturating_sub(1);
         let mut last = self.inner.last.lock();
         let first = now

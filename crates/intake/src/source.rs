@@ -93,6 +93,14 @@ impl Caller {
         self.gpc
     }
 
+    /// Whether the key in the header, if there is one, opens anything.
+    pub(crate) fn opens(&self, registry: &RegistryState) -> Result<(), Error> {
+        match &self.credential {
+            Credential::Key(key) => by_key(registry, key).map(|_source| ()),
+            Credential::InBody | Credential::Source(_) => Ok(()),
+        }
+    }
+
     /// The source, given the `writeKey` of the body if it has one.
     pub(crate) fn resolve(
         &self,

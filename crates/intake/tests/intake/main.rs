@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod among_others;
+mod clocks;
 mod consents;
 mod followed;
 mod fuzz;

@@ -356,7 +356,7 @@ async fn a_name_that_stands_twice_never_widens() {
     journalled(room.consents_text(SERVER_KEY, &body).await.remove(0));
     let error = room
         .intake
-        .consents_bytes(&Caller::with_key(SERVER_KEY), b"{")
+        .consents_bytes(&Caller::with_key(SERVER_KEY), b"{".to_vec())
         .await
         .unwrap_err();
     assert_eq!(error.code(), "not_json");
