@@ -141,6 +141,15 @@ impl Intake {
         self.inner.watch.confirm(self.inner.clock.as_ref());
     }
 
+    /// Whether the clock is believed. If not, nothing is taken in.
+    ///
+    /// # Errors
+    /// [`Error::ClockAhead`].
+    pub fn check_clock(&self) -> Result<(), Error> {
+        let now = self.inner.watch.now(self.inner.clock.as_ref());
+        now.map(|_| ())
+    }
+
     /// Whether the write key in the caller's header opens anything, asked before a body is read; a key in the body
     /// is not known yet.
     ///
