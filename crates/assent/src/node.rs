@@ -177,7 +177,12 @@ impl Node {
             return Ok(None);
         };
         let namespace = Namespace::parse(namespace).explained("namespace")?;
-        let code = self.stores.knowledge.registry().settings().phone_calling_code;
+        let code = self
+            .stores
+            .knowledge
+            .registry()
+            .settings()
+            .phone_calling_code;
         let identifier = Identifier::new(namespace, value).normal(code);
         let found = vault.subjects(&[identifier], false).explained("vault")?;
         Ok(found.into_iter().next().flatten())
