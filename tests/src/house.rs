@@ -56,6 +56,18 @@ impl Known for Followed {
     fn is_of_erased(&self, source: &str, message_id: &str) -> bool {
         self.0.is_of_erased(source, message_id)
     }
+
+    fn links_ended(&self) -> u64 {
+        self.0.links_ended()
+    }
+
+    fn linked_with(&self, subject: SubjectId) -> Vec<SubjectId> {
+        self.0.linked_with(subject)
+    }
+
+    fn is_more_than_restricted(&self, subject: SubjectId) -> bool {
+        self.0.is_more_than_restricted(subject)
+    }
 }
 
 /// The rooms, open.

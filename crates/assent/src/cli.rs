@@ -24,6 +24,11 @@ pub struct Cli {
     #[arg(long, global = true, env = "ASSENT_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
 
+    /// Confirms the date, as YYYY-MM-DD: after a pause of more than a day nothing is taken in before somebody has looked
+    /// at the clock, since one reading far ahead would hold all later receipts there.
+    #[arg(long, global = true, value_name = "DATE")]
+    pub today: Option<String>,
+
     #[command(subcommand)]
     pub command: Command,
 }

@@ -1,6 +1,9 @@
 //! The wall clock and the machine's randomness: read here and nowhere else, injected everywhere below.
 
+use std::time::Duration;
+
 use assent_consent::Timestamp;
+use assent_intake::Clock;
 use assent_vault::SharedRng;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -15,6 +18,20 @@ pub fn now() -> Timestamp {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// The clock on the wall, and how long the machine has been running, sleep included.
+pub struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn uptime(&self) -> Option<Duration> {
+        let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from(since_boot).ok()
+    }
 }
 
 /// `N` bytes of the operating system's randomness.

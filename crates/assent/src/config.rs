@@ -16,6 +16,7 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assent_consent::Day;
 use assent_journal::Topic;
 use assent_journal_kafka::{GroupConfig, KafkaConfig};
 use assent_server::Roles;
@@ -53,6 +54,8 @@ pub struct Config {
     pub query: Query,
     /// What the process tells of itself.
     pub telemetry: Telemetry,
+    /// The date, confirmed by whoever starts the process; no setting, since it is true for a day.
+    pub today: Option<Day>,
 }
 
 /// What the process listens on.

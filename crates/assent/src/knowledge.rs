@@ -49,7 +49,7 @@ impl Knowledge {
     }
 }
 
-/// What the log says of a message, by the permit index.
+/// What the log says of messages and people, by the permit index.
 pub struct Log(pub Arc<Permit>);
 
 impl Known for Log {
@@ -59,6 +59,18 @@ impl Known for Log {
 
     fn is_of_erased(&self, source: &str, message_id: &str) -> bool {
         self.0.is_of_erased(source, message_id)
+    }
+
+    fn links_ended(&self) -> u64 {
+        self.0.links_ended()
+    }
+
+    fn linked_with(&self, subject: SubjectId) -> Vec<SubjectId> {
+        self.0.linked_with(subject)
+    }
+
+    fn is_more_than_restricted(&self, subject: SubjectId) -> bool {
+        self.0.is_more_than_restricted(subject)
     }
 }
 

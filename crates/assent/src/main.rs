@@ -17,6 +17,7 @@ mod node;
 mod observed;
 mod projection;
 mod readiness;
+mod receipts;
 mod serving;
 mod stores;
 mod telemetry;
@@ -24,6 +25,7 @@ mod tracing_context;
 
 use std::process::ExitCode;
 
+use assent_consent::Day;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
@@ -55,6 +57,13 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     let sources = sources(&cli);
+    let today = match &cli.today {
+        Some(text) => {
+            let day = Day::parse(text.trim());
+            Some(day.map_err(|error| Failure::usage(format!("--today {text}: {error}")))?)
+        }
+        None => None,
+    };
     let Cli { token, command, .. } = cli;
     // These say what is wrong with the settings, so they do not need them to be right.
     match command {
@@ -65,7 +74,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Doctor(doctor) => commands::doctor::run(&sources, doctor.format).await,
         command => {
-            let config = Config::load(&sources)?;
+            let config = Config {
+                today,
+                ..Config::load(&sources)?
+            };
             let serves = matches!(command, Command::Serve(_));
             let telemetry = Telemetry::start(&config, serves)?;
             let outcome = perform(command, config, token).await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assent_consent::{Namespace, SubjectId};
+use assent_consent::{Namespace, SubjectId, Timestamp};
 use assent_event::Identifier;
 use assent_intake::{CurrentRegistry, Intake};
 use assent_journal::Journal;
@@ -22,6 +22,7 @@ use crate::follower::{Follow, Follower};
 use crate::knowledge::{Alone, AmongOthers, Knowledge, Log};
 use crate::projection::Projection;
 use crate::readiness::Ready;
+use crate::receipts;
 use crate::stores;
 
 /// How often the journal may fail to answer while the permit index is loaded, and the pause before it is asked again: a
@@ -93,7 +94,9 @@ impl Node {
             let profiles = Arc::new(Profiles::new(Arc::clone(&storage)));
             let has = |role| config.roles.has(role);
             if has(ProcessRole::Intake) {
-                opened.intake = Some(intake(&config, &opened, vault, &random));
+                let received = receipts::latest(journal.as_ref()).await;
+                let received = received.explained("journal")?;
+                opened.intake = Some(intake(&config, &opened, vault, &random, received)?);
             }
             if has(ProcessRole::Projector) {
                 let parts = Parts {
@@ -174,7 +177,13 @@ impl Node {
             return Ok(None);
         };
         let namespace = Namespace::parse(namespace).explained("namespace")?;
-        let identifier = Identifier::new(namespace, value);
+        let code = self
+            .stores
+            .knowledge
+            .registry()
+            .settings()
+            .phone_calling_code;
+        let identifier = Identifier::new(namespace, value).normal(code);
         let found = vault.subjects(&[identifier], false).explained("vault")?;
         Ok(found.into_iter().next().flatten())
     }
@@ -269,9 +278,11 @@ fn intake(
     stores: &Stores,
     vault: &Arc<dyn Vault>,
     random: &Arc<dyn RandomSource>,
-) -> Arc<Intake> {
+    received: Timestamp,
+) -> Result<Arc<Intake>, Failure> {
     let knowledge = stores.knowledge.clone();
-    let latest = knowledge.latest_receipt();
+    let latest = knowledge.latest_receipt().max(received);
+    let calendar = knowledge.registry().settings().calendar;
     let registry: Arc<dyn CurrentRegistry> = match &config.journal {
         JournalKind::Embedded => Arc::new(Alone(knowledge)),
         JournalKind::Kafka(_) => Arc::new(AmongOthers(knowledge)),
@@ -280,18 +291,27 @@ fn intake(
         Arc::clone(&stores.journal),
         Arc::clone(vault),
         registry,
-        Arc::new(clock::now),
+        Arc::new(clock::Wall),
         Arc::clone(random),
         config.intake.clone(),
     );
     // A clock that was set back must not put a withdrawal before a grant of the last run.
     intake.received_until(latest);
+    if let Some(today) = config.today {
+        let day = calendar.day_of(clock::now());
+        if day != today {
+            return Err(Failure::usage(format!(
+                "--today {today}: the clock of this machine shows {day}; set it right first"
+            )));
+        }
+        intake.confirm_clock();
+    }
     // Without the index a sender is not told that a message id of long ago stands for something else; the fold leaves
     // out what it brings all the same (rule R2).
     if let Knowledge::Indexed(permit) = &stores.knowledge {
         intake.ask(Arc::new(Log(Arc::clone(permit))));
     }
-    Arc::new(intake)
+    Ok(Arc::new(intake))
 }
 
 /// What a process needs that is opened for one command. Embedded stores belong to one process, which then does

@@ -41,6 +41,12 @@ impl Ready {
         if let Some(vault) = &stores.vault {
             missing.extend(in_time("intake/vault", answers(Arc::clone(vault))).await);
         }
+        if let Some(Err(error)) = stores.intake.as_ref().map(|intake| intake.check_clock()) {
+            missing.push(NotReady {
+                what: "intake/clock",
+                why: error.to_string(),
+            });
+        }
         if stores.knowledge.registry().sources().next().is_none() {
             missing.push(NotReady {
                 what: "intake/definitions",

@@ -48,7 +48,7 @@ impl From<[u8; 16]> for SubjectId {
 
 impl fmt::Display for SubjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex16::write(&self.0, f)
+        f.write_str(&hex::encode(self.0))
     }
 }
 

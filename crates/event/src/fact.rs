@@ -14,8 +14,7 @@ use assent_consent::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ConsentDecision, Envelope, Error, IdentityLink, KeyClass, Kind, Payload, SubjectFact, id,
-    topics,
+    ConsentDecision, Envelope, Error, IdentityLink, KeyClass, Kind, Payload, SubjectFact, topics,
 };
 
 /// The fact in an event, or none when its kind is not one that `evaluate` folds.
@@ -178,10 +177,7 @@ fn read_whole(decision: &ConsentDecision, purpose: Selector) -> Result<Decision,
         notice: read_notice(clear.notice_id.as_deref(), clear.notice_version)?,
         form: clear.form.parse::<ConsentForm>().map_err(|_| Unread)?,
         act: clear.act.clone(),
-        indication: clear
-            .indication_digest
-            .as_ref()
-            .map(|digest| id::hex(digest)),
+        indication: clear.indication_digest.as_ref().map(hex::encode),
         evidence: clear.has_evidence,
         actor: read_actor(&clear.actor, clear.guardian)?,
         authenticated: clear.authenticated,

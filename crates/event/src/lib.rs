@@ -38,6 +38,7 @@ mod kind;
 mod locate;
 mod payload;
 pub mod schema;
+pub mod spelling;
 mod wire;
 
 pub use envelope::{Envelope, MAX_ENVELOPE_BYTES, SealedBlock, Times};

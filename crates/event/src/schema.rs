@@ -123,29 +123,6 @@ pub const fn envelope_text() -> &'static str {
     include_str!("../../../schemas/envelope.avsc")
 }
 
-/// The schema of one block of a kind (none: the clear one), for arrow-avro: the sub-record of
-/// [`text`].
-///
-/// Empty when the kind has no such block. A decoder for events of an older schema takes
-/// [`Published::block`] of their schema id instead.
-#[must_use]
-pub fn block_schema_json(kind: Kind, class: Option<KeyClass>) -> String {
-    current(kind)
-        .block(class)
-        .map_or_else(String::new, |block| block.json().to_owned())
-}
-
-/// An id for the schema of one block, for decoders that take framed data and know one schema per
-/// id: no two blocks of any published schemas share one. It never stands in the log.
-#[must_use]
-pub const fn block_id(schema_id: u32, class: Option<KeyClass>) -> u32 {
-    let class = match class {
-        None => 0,
-        Some(class) => class.as_u8() as u32,
-    };
-    schema_id << 3 | class
-}
-
 /// SHA-256 over the canonical form of a published schema (attributes and documentation do not
 /// count); none if nobody published that id.
 #[must_use]

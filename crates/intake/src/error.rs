@@ -1,6 +1,8 @@
 //! Why a whole request was not taken. What is wrong with one event of it is an
 //! [`Outcome`](crate::Outcome) instead.
 
+use assent_consent::Timestamp;
+
 /// What the caller is to do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -67,6 +69,29 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The events of the body would become too many records.
+    #[error(
+        "the events of the body would become {found} records, the limit is {limit}; send smaller \
+         batches, or fewer identifiers with each decision"
+    )]
+    TooManyRecords {
+        /// How many.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The clock is further ahead than can be believed. What is received would be received then, and
+    /// everything after it, too.
+    #[error(
+        "the clock shows {now}, more than a day ahead of what was last received ({then}) and the time since; \
+         nothing is taken in. Set the clock right; or, if it is right, start again with --today and the date"
+    )]
+    ClockAhead {
+        /// What the clock shows.
+        now: Timestamp,
+        /// What it is held against.
+        then: Timestamp,
+    },
     /// The vault failed.
     #[error("the vault cannot be used; nothing was recorded")]
     Vault(#[from] assent_vault::Error),
@@ -97,7 +122,9 @@ impl Error {
             Self::UnknownKey | Self::KeyMissing | Self::KeysDisagree => ErrorKind::Denied,
             Self::UnknownSource(_) => ErrorKind::NotFound,
             Self::NotJson { .. } | Self::Shape(_) => ErrorKind::Invalid,
-            Self::BodyTooLarge { .. } | Self::TooManyEvents { .. } => ErrorKind::TooLarge,
+            Self::BodyTooLarge { .. }
+            | Self::TooManyEvents { .. }
+            | Self::TooManyRecords { .. } => ErrorKind::TooLarge,
             Self::Vault(error) => match error.kind() {
                 assent_vault::ErrorKind::Corrupt => ErrorKind::Corrupt,
                 assent_vault::ErrorKind::Internal => ErrorKind::Internal,
@@ -118,7 +145,9 @@ impl Error {
                 | assent_journal::ErrorKind::Unavailable => ErrorKind::Unavailable,
             },
             Self::Event(_) => ErrorKind::Internal,
-            Self::Unheard(_) | Self::Interrupted => ErrorKind::Unavailable,
+            Self::Unheard(_) | Self::ClockAhead { .. } | Self::Interrupted => {
+                ErrorKind::Unavailable
+            }
         }
     }
 
@@ -134,6 +163,8 @@ impl Error {
             Self::Shape(_) => "wrong_shape",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::TooManyEvents { .. } => "too_many_events",
+            Self::TooManyRecords { .. } => "too_many_records",
+            Self::ClockAhead { .. } => "clock_ahead",
             Self::Vault(_) => "vault_unavailable",
             Self::Journal(_) | Self::Unheard(_) => "journal_unavailable",
             Self::Event(_) => "not_encodable",

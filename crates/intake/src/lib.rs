@@ -19,6 +19,7 @@ mod error;
 pub mod import;
 mod json;
 mod limits;
+mod links;
 pub mod metrics;
 mod outcome;
 mod planned;

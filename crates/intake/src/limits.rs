@@ -10,6 +10,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Events of one body.
     pub events: usize,
+    /// Records that the events of one body may become: decisions for several identifiers, links.
+    pub records: usize,
     /// How many marks of (source, message id) are remembered to answer "duplicate" without work: one of a
     /// tracking call, two of a grant.
     pub remembered: usize,
@@ -24,6 +26,7 @@ impl Default for Limits {
             event_bytes: 32 << 10,
             body_bytes: 4 << 20,
             events: 2_500,
+            records: 10_000,
             remembered: 200_000,
         }
     }

@@ -175,6 +175,8 @@ codes! {
         MessageIdUsed = "message_id_used",
         /// The purpose does not rest on a contract.
         NotAContractPurpose = "not_a_contract_purpose",
+        /// One of the two identifiers belongs to as many people already as one may.
+        TooManyLinks = "too_many_links",
         /// The body could not be read at all.
         UnreadableBody = "unreadable_body",
     }
@@ -212,6 +214,8 @@ codes! {
         MessageIdReplaced = "message_id_replaced",
         /// What needs a server key was left out.
         ServerKeyRequired = "server_key_required",
+        /// A link was not recorded: one of the two identifiers belongs to too many people already.
+        LinkNotRecorded = "link_not_recorded",
         /// A grant of the preferences was not recorded.
         GrantNotRecorded = "grant_not_recorded",
         /// Evidence was too long and left out.

@@ -1,6 +1,6 @@
 //! What an item of a request becomes while its people are still named by identifiers.
 
-use assent_consent::Timestamp;
+use assent_consent::{Namespace, Timestamp};
 use assent_event::{ConsentDecision, Identifier, Payload, SubjectFact, topics};
 use assent_programme::{RegistryState, SourceDefinition, SourceKind};
 
@@ -53,6 +53,14 @@ impl Context<'_> {
             SourceKind::Server => true,
             SourceKind::Browser => false,
         }
+    }
+
+    /// Whom a source means, in the one spelling that the vault knows; `None` when nothing is left of
+    /// the value.
+    pub(crate) fn identifier(&self, namespace: &Namespace, value: String) -> Option<Identifier> {
+        let code = self.registry.settings().phone_calling_code;
+        let normal = Identifier::new(namespace.clone(), value).normal(code);
+        (!normal.value.is_empty()).then_some(normal)
     }
 }
 
@@ -201,6 +209,27 @@ impl Planned {
             Say::Guardian { decision, .. } => decision.clear.state != GRANTED,
             Say::Guardianship { fact, .. } => !WIDENING.contains(&fact.clear.fact.as_str()),
         }
+    }
+
+    /// The same without what proves it, which may be long.
+    pub(crate) fn without_evidence(mut self) -> Self {
+        match &mut self.say {
+            Say::Payload(payload) => match payload.as_mut() {
+                Payload::ConsentDecision(decision) => decision.evidence = None,
+                Payload::SubjectFact(fact) => fact.evidence = None,
+                Payload::IdentityLink(_)
+                | Payload::Traits(_)
+                | Payload::AccountMembership(_)
+                | Payload::SubscriptionChange(_)
+                | Payload::Behaviour(_)
+                | Payload::Use(_)
+                | Payload::Rejection(_) => {}
+            },
+            Say::Guardian { decision, .. } => decision.evidence = None,
+            Say::Guardianship { fact, .. } => fact.evidence = None,
+            Say::Link { .. } => {}
+        }
+        self
     }
 
     /// Whether it is meant to protect the person it names: a refusal, a withdrawal, a restriction.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use assent_consent::Timestamp;
+use assent_consent::{SubjectId, Timestamp};
 use assent_event::Identifier;
 use assent_journal::Journal;
 use assent_programme::RegistryState;
@@ -12,16 +12,17 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Watch};
 use crate::consent;
 use crate::error::Error;
 use crate::json::Sent;
 use crate::limits::Limits;
+use crate::links::RecentLinks;
 use crate::metrics;
 use crate::outcome::{Code, Outcome, Rejected, Warning, WarningCode};
 use crate::planned::{Context, Item, Reading, Refused};
 use crate::recent::{Mark, Recent};
-use crate::record::{Entry, Ready, Recorder};
+use crate::record::{Entry, Ready, Recorder, Records, TOO_MANY_LINKS};
 use crate::repeats::{Known, Repeats};
 use crate::source::{self, Caller, Source};
 use crate::tracking::{self, Body, Route};
@@ -65,9 +66,11 @@ struct Inner {
     vault: Arc<dyn Vault>,
     registry: Arc<dyn CurrentRegistry>,
     clock: Arc<dyn Clock>,
+    watch: Watch,
     random: Arc<dyn RandomSource>,
     limits: Limits,
     recent: Recent,
+    recent_links: RecentLinks,
     /// Who follows the log, to tell senders what it says already.
     known: OnceLock<Arc<dyn Known>>,
     /// The last time of receipt given out, so that later items are received later.
@@ -79,6 +82,8 @@ struct Prepared {
     records: Vec<assent_journal::Record>,
     outcomes: Vec<Outcome>,
     marks: Vec<Mark>,
+    /// Links made in it.
+    linked: Vec<(SubjectId, SubjectId)>,
     /// Whether a link is ended in it.
     unlinked: bool,
 }
@@ -108,11 +113,13 @@ impl Intake {
         Self {
             inner: Arc::new(Inner {
                 recent: Recent::new(limits.remembered),
+                recent_links: RecentLinks::default(),
                 known: OnceLock::new(),
                 journal,
                 vault,
                 registry,
                 clock,
+                watch: Watch::default(),
                 random,
                 limits,
                 last: Mutex::new(Timestamp::MIN),
@@ -125,6 +132,36 @@ impl Intake {
     pub fn received_until(&self, latest: Timestamp) {
         let mut last = self.inner.last.lock();
         *last = latest.max(*last);
+        self.inner.watch.begin(latest, self.inner.clock.as_ref());
+    }
+
+    /// Somebody looked at the clock and says that it is right, although it is far ahead of the latest receipt:
+    /// nothing was received for long.
+    pub fn confirm_clock(&self) {
+        self.inner.watch.confirm(self.inner.clock.as_ref());
+    }
+
+    /// Whether the clock is believed. If not, nothing is taken in.
+    ///
+    /// # Errors
+    /// [`Error::ClockAhead`].
+    pub fn check_clock(&self) -> Result<(), Error> {
+        let now = self.inner.watch.now(self.inner.clock.as_ref());
+        now.map(|_| ())
+    }
+
+    /// Whether the write key in the caller's header opens anything, asked before a body is read; a key in the body
+    /// is not known yet.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKey`]; [`Error::Unheard`].
+    pub async fn admit(&self, caller: &Caller) -> Result<(), Error> {
+        if caller.opens(&self.inner.registry.current()).is_ok() {
+            return Ok(());
+        }
+        // Another process may have just declared it.
+        self.hear().await?;
+        caller.opens(&self.inner.registry.current())
     }
 
     /// Asks this one what the log says already, so that senders learn when a message id stands for something
@@ -181,7 +218,8 @@ impl Intake {
             | Value::Number(_)
             | Value::String(_)) => (vec![Sent::whole(one)], false),
         };
-        self.stated(caller, items, array).await
+        let by = self.by(caller).await?;
+        self.stated(by, items, array).await
     }
 
     /// The same from the bytes of a body. Use it for whatever came over a wire: a JSON value does not
@@ -192,24 +230,21 @@ impl Intake {
     pub async fn consents_bytes(
         &self,
         caller: &Caller,
-        body: &[u8],
+        body: Vec<u8>,
     ) -> Result<Vec<Outcome>, Error> {
-        let (items, array) = Sent::many(body)?;
-        self.stated(caller, items, array).await
+        let by = self.by(caller).await?;
+        match blocking(move || Sent::many(&body)).await {
+            Ok((items, array)) => self.stated(by, items, array).await,
+            Err(error) => Err(self.noted(by, error).await?),
+        }
     }
 
-    async fn stated(
-        &self,
-        caller: &Caller,
-        items: Vec<Sent>,
-        array: bool,
-    ) -> Result<Vec<Outcome>, Error> {
-        self.hear().await?;
-        let registry = self.inner.registry.current();
-        let source = caller.resolve(&registry, None)?;
-        self.too_many(items.len())?;
+    async fn stated(&self, by: By, items: Vec<Sent>, array: bool) -> Result<Vec<Outcome>, Error> {
+        if let Err(error) = self.too_many(items.len()) {
+            return Err(self.noted(by, error).await?);
+        }
         self.run(move |inner| {
-            let request = Request::new(inner, registry, source, false);
+            let request = Request { inner, by };
             let readings = items
                 .iter()
                 .map(|item| (consent::read_sent(&request.context(), item), &item.value))
@@ -237,35 +272,25 @@ impl Intake {
         route: Route,
         body: Vec<u8>,
     ) -> Result<Vec<Outcome>, Error> {
-        self.hear().await?;
+        let now = self.hear().await?;
         let registry = self.inner.registry.current();
-        let caller = caller.clone();
-        let parsed = {
-            let this = Arc::clone(&self.inner);
-            let registry = Arc::clone(&registry);
-            blocking(move || {
-                let body = match Body::parse(route, &body, &this.limits) {
-                    Ok(body) => body,
-                    Err(error) => {
-                        // Who sent it can still be told by the header.
-                        let source = caller.resolve(&registry, None)?;
-                        return Ok(Err((error, source)));
-                    }
-                };
-                let source = caller.resolve(&registry, body.write_key())?;
-                Ok(Ok((body, source, caller.gpc())))
-            })
-            .await?
+        // Of a body that cannot be read the header can still tell who sent it.
+        caller.opens(&registry)?;
+        let this = Arc::clone(&self.inner);
+        let parsed = blocking(move || Body::parse(route, &body, &this.limits)).await;
+        let key = parsed.as_ref().map_or(None, Body::write_key);
+        let by = By {
+            source: caller.resolve(&registry, key)?,
+            registry,
+            now,
+            gpc: caller.gpc(),
         };
-        let (body, source, gpc) = match parsed {
-            Ok(parsed) => parsed,
-            Err((error, source)) => {
-                self.note_unreadable(registry, source, &error).await?;
-                return Err(error);
-            }
+        let body = match parsed {
+            Ok(body) => body,
+            Err(error) => return Err(self.noted(by, error).await?),
         };
         self.run(move |inner| {
-            let request = Request::new(inner, registry, source, gpc);
+            let request = Request { inner, by };
             let readings = body.items().iter().map(|item| {
                 let cx = request.context();
                 (tracking::read(&cx, route, item, body.shared(), None), item)
@@ -295,11 +320,9 @@ impl Intake {
         items: Vec<Submitted>,
     ) -> Result<Vec<Outcome>, Error> {
         self.too_many(items.len())?;
-        self.hear().await?;
-        let registry = self.inner.registry.current();
-        let source = source.clone();
+        let by = self.by(&Caller::source(source.clone())).await?;
         self.run(move |inner| {
-            let request = Request::new(inner, registry, source, false);
+            let request = Request { inner, by };
             let readings = items.iter().map(|item| (request.read(item), item.value()));
             request.prepare(readings, |_| String::new())
         })
@@ -308,16 +331,34 @@ impl Intake {
 
     /// What an item that a part of this program made would be read as; nothing is recorded.
     pub(crate) fn read(&self, source: &Source, item: &Submitted) -> Reading {
-        let registry = self.inner.registry.current();
-        let request = Request::new(&self.inner, registry, source.clone(), false);
-        request.read(item).map_err(|refused| refused.why)
+        let by = By {
+            registry: self.inner.registry.current(),
+            source: source.clone(),
+            now: self.inner.clock.now(),
+            gpc: false,
+        };
+        let inner = &self.inner;
+        let read = Request { inner, by }.read(item);
+        read.map_err(|refused| refused.why)
     }
 
-    /// Learns what other processes took in.
-    async fn hear(&self) -> Result<(), Error> {
+    /// Learns what other processes took in, and tells what time it is.
+    async fn hear(&self) -> Result<Timestamp, Error> {
         let latest = self.inner.registry.heard().await.map_err(Error::Unheard)?;
         self.received_until(latest);
-        Ok(())
+        self.inner.watch.now(self.inner.clock.as_ref())
+    }
+
+    /// Who sends a request whose body holds no key.
+    async fn by(&self, caller: &Caller) -> Result<By, Error> {
+        let now = self.hear().await?;
+        let registry = self.inner.registry.current();
+        Ok(By {
+            source: caller.resolve(&registry, None)?,
+            registry,
+            now,
+            gpc: caller.gpc(),
+        })
     }
 
     fn too_many(&self, found: usize) -> Result<(), Error> {
@@ -328,13 +369,8 @@ impl Intake {
         Ok(())
     }
 
-    /// A body that nobody can read is recorded as one rejection.
-    async fn note_unreadable(
-        &self,
-        registry: Arc<RegistryState>,
-        source: Source,
-        error: &Error,
-    ) -> Result<(), Error> {
+    /// A body that is refused as a whole is recorded as one rejection (I9).
+    async fn noted(&self, by: By, error: Error) -> Result<Error, Error> {
         let why = Rejected::new(
             Code::UnreadableBody,
             "",
@@ -342,12 +378,12 @@ impl Intake {
             "mend the body and send it again",
         );
         let noted = self.run(move |inner| {
-            let request = Request::new(inner, registry, source, false);
+            let request = Request { inner, by };
             let nothing = Value::Null;
             let readings = std::iter::once((Err(why.into()), &nothing));
             request.prepare(readings, |_| String::new())
         });
-        noted.await.map(|_outcomes| ())
+        noted.await.map(|_outcomes| error)
     }
 
     /// Prepares on a thread that may block (the vault commits to disk), appends, remembers.
@@ -359,17 +395,24 @@ impl Intake {
         let prepared = blocking(move || prepare(&inner)).await?;
         if !prepared.records.is_empty() {
             let count = prepared.records.len();
-            let appended = self.inner.journal.append(prepared.records).await;
-            if prepared.unlinked {
-                // Also when it failed: it may be in the journal all the same.
-                self.inner.recent.forget_links();
-            }
-            appended?;
+            // Also when it fails, or nobody waits for it any more: it may be in the journal all the same.
+            let _forgets = prepared.unlinked.then(|| Forgets(&self.inner.recent));
+            self.inner.recent_links.remember(&prepared.linked);
+            self.inner.journal.append(prepared.records).await?;
             tracing::debug!(records = count, "request journalled");
         }
         self.inner.recent.remember(prepared.marks);
         metrics::answered(&prepared.outcomes);
         Ok(prepared.outcomes)
+    }
+}
+
+/// Forgets which links stand when it is dropped.
+struct Forgets<'r>(&'r Recent);
+
+impl Drop for Forgets<'_> {
+    fn drop(&mut self) {
+        self.0.forget_links();
     }
 }
 
@@ -399,33 +442,28 @@ async fn blocking<T: Send + 'static>(
         .unwrap_or(Err(Error::Interrupted))
 }
 
-/// One request of one source.
-struct Request<'i> {
-    inner: &'i Inner,
+/// Who sends a request, and when.
+struct By {
     registry: Arc<RegistryState>,
     source: Source,
     now: Timestamp,
     gpc: bool,
 }
 
-impl<'i> Request<'i> {
-    fn new(inner: &'i Inner, registry: Arc<RegistryState>, source: Source, gpc: bool) -> Self {
-        Self {
-            now: inner.clock.now(),
-            inner,
-            registry,
-            source,
-            gpc,
-        }
-    }
+/// One request of one source.
+struct Request<'i> {
+    inner: &'i Inner,
+    by: By,
+}
 
+impl Request<'_> {
     fn context(&self) -> Context<'_> {
         Context {
-            source: self.source.definition(),
-            registry: &self.registry,
+            source: self.by.source.definition(),
+            registry: &self.by.registry,
             limits: &self.inner.limits,
-            now: self.now,
-            gpc: self.gpc,
+            now: self.by.now,
+            gpc: self.by.gpc,
         }
     }
 
@@ -458,90 +496,84 @@ impl<'i> Request<'i> {
             .filter_map(|(reading, _)| reading.as_ref().ok());
         let mut repeats = Repeats::among(
             read,
-            self.source.id(),
+            self.by.source.id(),
             &self.inner.recent,
             self.inner.known.get().map(AsRef::as_ref),
             self.inner.vault.as_ref(),
         )?;
+        // By the items of the request: which of `ready` they are, or none for a repetition.
         let mut slots = Vec::new();
-        let mut entries = Vec::new();
+        let mut ready: Vec<Ready<'_>> = Vec::new();
         for (index, (reading, value)) in readings.into_iter().enumerate() {
+            let place = place(index);
             let sifted = reading.and_then(|item| repeats.sift(item).map_err(Refused::from));
-            let (entry, message_id, own_id, answer) = match sifted {
+            let (message_id, entry) = match sifted {
                 Ok(None) => {
-                    slots.push(Slot::Done(Outcome::Duplicate));
+                    slots.push(None);
                     continue;
                 }
-                Ok(Some(mut item)) => {
-                    let own_id = item.message_id.is_some();
-                    let message_id = item.message_id.take().unwrap_or_else(|| self.message_id());
-                    let warnings = std::mem::take(&mut item.warnings);
-                    let answer = Answer::Journalled(message_id.clone(), warnings);
-                    (Entry::Item(item), message_id, own_id, answer)
-                }
+                Ok(Some(mut item)) => (item.message_id.take(), Entry::Item(item)),
                 Err(Refused { why, kept }) => {
-                    let why = why.within(&place(index));
-                    let body = truncated(value, self.inner.limits.event_bytes);
-                    let answer = Answer::Rejected(why.clone());
-                    let entry = Entry::Rejected { why, body, kept };
-                    (entry, self.message_id(), false, answer)
+                    let why = why.within(&place);
+                    (None, Refused { why, kept }.into())
                 }
             };
-            slots.push(Slot::Entry(entries.len(), answer));
-            entries.push((entry, message_id, own_id));
-        }
-        let received = self.times_of_receipt(entries.len());
-        let ready: Vec<Ready> = entries
-            .into_iter()
-            .zip(received)
-            .map(|((entry, message_id, own_id), received_at)| Ready {
+            slots.push(Some(ready.len()));
+            ready.push(Ready {
                 entry,
-                message_id,
-                own_id,
-                received_at,
-            })
-            .collect();
+                value,
+                place,
+                own_id: message_id.is_some(),
+                message_id: message_id.unwrap_or_else(|| self.message_id()),
+                // Known once they are counted.
+                received_at: self.by.now,
+            });
+        }
+        self.not_too_many(&ready)?;
+        let received = self.times_of_receipt(ready.len());
+        for (ready, received_at) in ready.iter_mut().zip(received) {
+            ready.received_at = received_at;
+        }
+        let refused = |ready: &[Ready<'_>]| ready.iter().filter(|one| one.is_refused()).count();
+        let refused_before = refused(&ready);
         let recorder = Recorder {
             vault: self.inner.vault.as_ref(),
             random: self.inner.random.as_ref(),
-            source: self.source.id(),
-            calendar: self.registry.settings().calendar,
+            source: self.by.source.id(),
+            calendar: self.by.registry.settings().calendar,
+            limits: &self.inner.limits,
             recent: &self.inner.recent,
+            recent_links: &self.inner.recent_links,
+            known: self.inner.known.get().map(AsRef::as_ref),
         };
-        let recorded = recorder.record(&ready)?;
-        let mut marks = repeats.into_marks();
-        marks.extend(recorded.once);
+        let recorded = recorder.record(&mut ready)?;
+        let mut marks = recorded.once.clone();
+        if refused(&ready) == refused_before {
+            marks.extend(repeats.into_marks());
+        } // else a message id stands for what was refused, and must not be taken for a repetition when it is mended
         let outcomes = slots
             .into_iter()
             .map(|slot| match slot {
-                Slot::Done(outcome) => outcome,
-                Slot::Entry(_, Answer::Rejected(why)) => Outcome::Rejected(why),
-                Slot::Entry(entry, Answer::Journalled(message_id, mut warnings)) => {
-                    if recorded.strangers.contains(&entry) {
-                        warnings.push(Warning::new(
-                            WarningCode::SubjectUnknown,
-                            "/subject",
-                            "nothing was ever sent about this identifier; recorded, but check \
-                             whether it is the person's",
-                        ));
-                    }
-                    match recorded.ids[entry] {
-                        Some(event_id) => Outcome::Journalled {
-                            event_id,
-                            message_id,
-                            warnings,
-                        },
-                        None => Outcome::Duplicate,
-                    }
-                }
+                None => Outcome::Duplicate,
+                Some(index) => outcome(index, &mut ready[index], &recorded),
             })
             .collect();
         Ok(Prepared {
             records: recorded.records,
             outcomes,
             marks,
+            linked: recorded.linked,
             unlinked: recorded.unlinked,
         })
+    }
+
+    fn not_too_many(&self, ready: &[Ready<'_>]) -> Result<(), Error> {
+        let found = ready.iter().map(Ready::records).sum();
+        let limit = self.inner.limits.records;
+        if found > limit {
+            return Err(Error::TooManyRecords { found, limit });
+        }
+        Ok(())
     }
 
     fn message_id(&self) -> String {
@@ -555,7 +587,7 @@ impl<'i> Request<'i> {
     /// run ahead of the clock by a microsecond an item; a live read looks at least as late as the
     /// latest receipt (I2).
     fn times_of_receipt(&self, count: usize) -> Vec<Timestamp> {
-        let now = self.now.micros();
+        let now = self.by.now.micros();
         let more = i64::try_from(count).unwrap_or(i64::MAX).saturating_sub(1);
         let mut last = self.inner.last.lock();
         let first = now
@@ -572,27 +604,35 @@ impl<'i> Request<'i> {
     }
 }
 
-enum Slot {
-    Done(Outcome),
-    Entry(usize, Answer),
-}
-
-enum Answer {
-    Journalled(String, Vec<Warning>),
-    Rejected(Rejected),
-}
-
-/// The beginning of an item as JSON, for the record of its rejection.
-fn truncated(value: &Value, limit: usize) -> String {
-    let mut text = value.to_string();
-    if text.len() > limit {
-        let mut end = limit;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
+/// What became of an entry.
+fn outcome(index: usize, ready: &mut Ready<'_>, recorded: &Records) -> Outcome {
+    let mut warnings = match &mut ready.entry {
+        Entry::Rejected { why, .. } => return Outcome::Rejected(why.clone()),
+        Entry::Item(item) => std::mem::take(&mut item.warnings),
+    };
+    if recorded.strangers.contains(&index) {
+        warnings.push(Warning::new(
+            WarningCode::SubjectUnknown,
+            "/subject",
+            "nothing was ever sent about this identifier but what restricts; recorded, but check whether it \
+             is the person's",
+        ));
     }
-    text
+    if recorded.unlinkable.contains(&index) {
+        warnings.push(Warning::new(
+            WarningCode::LinkNotRecorded,
+            "",
+            TOO_MANY_LINKS,
+        ));
+    }
+    match recorded.ids[index] {
+        Some(event_id) => Outcome::Journalled {
+            event_id,
+            message_id: std::mem::take(&mut ready.message_id),
+            warnings,
+        },
+        None => Outcome::Duplicate,
+    }
 }
 
 impl fmt::Debug for Intake {

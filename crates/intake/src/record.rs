@@ -6,24 +6,29 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use assent_consent::{Calendar, Namespace, SubjectId, Timestamp};
-use assent_event::{EventId, Identifier, IdentityLink, Payload, Rejection, Times, schema, topics};
+use assent_event::{
+    EventId, Identifier, IdentityLink, KeyClass, MAX_ENVELOPE_BYTES, Payload, Rejection, Times,
+    schema, topics,
+};
 use assent_journal::{Record, Topic};
-use assent_vault::{Draft, RandomSource, Sealer, Vault};
+use assent_vault::{Draft, KeyState, RandomSource, Sealer, Vault};
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::consent::RESERVED_NAMESPACE;
 use crate::error::Error;
-use crate::outcome::Rejected;
-use crate::planned::{Item, ItemTimes, Often, Planned, Said, Say};
+use crate::limits::Limits;
+use crate::links::{Links, RecentLinks};
+use crate::outcome::{Code, Rejected};
+use crate::planned::{Item, ItemTimes, Often, Planned, Refused, Said, Say};
 use crate::recent::{Mark, Recent, mark};
-use crate::repeats::{id_by_time, id_of};
+use crate::repeats::{Known, id_by_time, id_of};
 
 /// What a request does to the journal, item by item.
 pub(crate) enum Entry {
     Item(Item),
     Rejected {
         why: Rejected,
-        body: String,
         /// What restricts in it.
         kept: Vec<Planned>,
     },
@@ -36,15 +41,51 @@ impl Entry {
             Self::Rejected { kept, .. } => kept,
         }
     }
+
+    /// Refuses what turned out not to be recordable, but for what restricts in it. That needs no
+    /// evidence; and if it cannot be recorded without, it cannot be recorded.
+    fn refuse(&mut self, why: Rejected) {
+        let kept = match self {
+            Self::Item(item) => item
+                .planned
+                .drain(..)
+                .filter(Planned::restricts)
+                .map(Planned::without_evidence)
+                .collect(),
+            Self::Rejected { .. } => Vec::new(),
+        };
+        *self = Refused::keeping(why, kept).into();
+    }
+}
+
+impl From<Refused> for Entry {
+    fn from(Refused { why, kept }: Refused) -> Self {
+        Self::Rejected { why, kept }
+    }
 }
 
 /// An entry with what is needed to record it.
-pub(crate) struct Ready {
+pub(crate) struct Ready<'v> {
     pub(crate) entry: Entry,
+    /// What was sent.
+    pub(crate) value: &'v Value,
+    /// Where it stands in the body.
+    pub(crate) place: String,
     pub(crate) message_id: String,
     /// Whether the sender gave the message id.
     pub(crate) own_id: bool,
     pub(crate) received_at: Timestamp,
+}
+
+impl Ready<'_> {
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.entry, Entry::Rejected { .. })
+    }
+
+    /// How many records it may become.
+    pub(crate) fn records(&self) -> usize {
+        self.entry.planned().len() + usize::from(self.is_refused())
+    }
 }
 
 /// The records of a request.
@@ -60,6 +101,12 @@ pub(crate) struct Records {
     pub(crate) unlinked: bool,
     /// Which entries are to protect somebody who was never heard of.
     pub(crate) strangers: BTreeSet<usize>,
+    /// Which entries lost a link, since an identifier in it belongs to too many people.
+    pub(crate) unlinkable: BTreeSet<usize>,
+    /// The links recorded.
+    pub(crate) linked: Vec<(SubjectId, SubjectId)>,
+    /// What cannot be recorded after all, and why.
+    refused: Vec<(usize, Rejected)>,
 }
 
 /// Makes records.
@@ -68,7 +115,10 @@ pub(crate) struct Recorder<'r> {
     pub(crate) random: &'r dyn RandomSource,
     pub(crate) source: &'r str,
     pub(crate) calendar: Calendar,
+    pub(crate) limits: &'r Limits,
     pub(crate) recent: &'r Recent,
+    pub(crate) recent_links: &'r RecentLinks,
+    pub(crate) known: Option<&'r dyn Known>,
 }
 
 /// How often subjects are looked up again when one is erased in between.
@@ -77,21 +127,32 @@ const ATTEMPTS: usize = 3;
 type Subjects = HashMap<Identifier, SubjectId>;
 
 impl Recorder<'_> {
-    /// Resolves, seals and frames.
-    pub(crate) fn record(&self, ready: &[Ready]) -> Result<Records, Error> {
+    /// Resolves, seals and frames. What turns out not to be recordable becomes a rejection.
+    pub(crate) fn record(&self, ready: &mut [Ready<'_>]) -> Result<Records, Error> {
+        let strangers = self.strangers(ready)?;
         let mut attempt = 1;
         loop {
             match self.attempt(ready) {
                 Err(Error::Vault(assent_vault::Error::Erased { .. })) if attempt < ATTEMPTS => {
                     attempt += 1;
                 }
-                done => return done,
+                Ok(mut records) if records.refused.is_empty() => {
+                    records.strangers = strangers;
+                    return Ok(records);
+                }
+                // An entry is refused twice at most: with what restricts in it, and without.
+                Ok(records) => {
+                    for (index, why) in records.refused {
+                        let Ready { entry, place, .. } = &mut ready[index];
+                        entry.refuse(why.within(place));
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
     }
 
-    fn attempt(&self, ready: &[Ready]) -> Result<Records, Error> {
-        let strangers = self.strangers(ready)?;
+    fn attempt(&self, ready: &[Ready<'_>]) -> Result<Records, Error> {
         let subjects = self.subjects(ready)?;
         let mut out = Records {
             records: Vec::new(),
@@ -99,22 +160,42 @@ impl Recorder<'_> {
             once: Vec::new(),
             said: HashSet::new(),
             unlinked: false,
-            strangers,
+            strangers: BTreeSet::new(),
+            unlinkable: BTreeSet::new(),
+            linked: Vec::new(),
+            refused: Vec::new(),
         };
-        let links = self.recent.links();
+        let mut links = Links::new(self.recent_links, self.known);
         let mut drafts = Vec::with_capacity(ready.len());
-        for entry in ready {
-            let first = self.drafts(entry, &subjects, &mut drafts, &mut out, links)?;
+        let mut owners = Vec::with_capacity(ready.len());
+        for (index, entry) in ready.iter().enumerate() {
+            let first = self.drafts(index, entry, &subjects, &mut drafts, &mut links, &mut out)?;
             out.ids.push(first);
+            owners.resize(drafts.len(), index);
+        }
+        out.linked = links.gained;
+        if !out.refused.is_empty() {
+            return Ok(out);
         }
         let sealed = Sealer::new(self.vault, self.random).seal_batch(drafts)?;
         out.records.reserve(sealed.len());
-        for envelope in sealed {
+        for (envelope, owner) in sealed.into_iter().zip(owners) {
+            let value = match envelope.encode() {
+                Ok(value) => value,
+                Err(assent_event::Error::TooLarge { .. }) => {
+                    let refused = &mut out.refused;
+                    if refused.last().is_none_or(|(last, _)| *last != owner) {
+                        refused.push((owner, envelope_too_large()));
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let fingerprint = schema::fingerprint(envelope.schema_id).unwrap_or_default();
             out.records.push(Record {
                 topic: Topic::new(envelope.kind.topic()),
                 key: Bytes::copy_from_slice(envelope.subject.as_bytes()),
-                value: Bytes::from(envelope.encode()?),
+                value: Bytes::from(value),
                 headers: vec![(
                     schema::FINGERPRINT_HEADER.to_owned(),
                     Bytes::copy_from_slice(&fingerprint),
@@ -126,7 +207,7 @@ impl Recorder<'_> {
 
     /// Which entries refuse, withdraw or restrict for somebody of whom nothing is known, neither to
     /// the vault nor from an earlier entry. Their sender may have mistaken the identifier.
-    fn strangers(&self, ready: &[Ready]) -> Result<BTreeSet<usize>, Error> {
+    fn strangers(&self, ready: &[Ready<'_>]) -> Result<BTreeSet<usize>, Error> {
         let mut named = HashSet::new();
         let mut asked = Vec::new();
         for (index, entry) in ready.iter().enumerate() {
@@ -145,14 +226,42 @@ impl Recorder<'_> {
         }
         let (places, identifiers): (Vec<usize>, Vec<Identifier>) = asked.into_iter().unzip();
         let found = self.vault.subjects(&identifiers, false)?;
-        let unknown = places.into_iter().zip(found);
-        Ok(unknown
-            .filter_map(|(index, subject)| subject.is_none().then_some(index))
-            .collect())
+        let known = self.known_people(found.iter().flatten().copied().collect())?;
+        let asked = places.into_iter().zip(found);
+        let unknown = asked.filter(|(_, subject)| !subject.is_some_and(|s| known.contains(&s)));
+        Ok(unknown.map(|(index, _)| index).collect())
+    }
+
+    /// Those of whom more is on record than what restricts: data of theirs, or what permits something.
+    /// Who was only ever refused for is as unknown as before.
+    fn known_people(&self, subjects: BTreeSet<SubjectId>) -> Result<BTreeSet<SubjectId>, Error> {
+        let Some(index) = self.known else {
+            return Ok(subjects);
+        };
+        let data = [KeyClass::Identity, KeyClass::Profile, KeyClass::Sensitive];
+        let wanted: Vec<_> = subjects
+            .iter()
+            .flat_map(|subject| data.map(|class| (*subject, class)))
+            .collect();
+        let keys = self.vault.keys(&wanted, false)?;
+        let with_data = wanted
+            .iter()
+            .zip(keys)
+            .filter_map(|((subject, _), key)| match key {
+                KeyState::Live(_) | KeyState::Destroyed => Some(*subject),
+                KeyState::Absent => None,
+            });
+        let mut known: BTreeSet<_> = with_data.collect();
+        known.extend(
+            subjects
+                .into_iter()
+                .filter(|s| index.is_more_than_restricted(*s)),
+        );
+        Ok(known)
     }
 
     /// Looks up everybody who is named, once.
-    fn subjects(&self, ready: &[Ready]) -> Result<Subjects, Error> {
+    fn subjects(&self, ready: &[Ready<'_>]) -> Result<Subjects, Error> {
         let mut wanted = BTreeSet::new();
         let mut alternatives = BTreeSet::new();
         for entry in ready {
@@ -197,12 +306,14 @@ impl Recorder<'_> {
 
     fn drafts(
         &self,
-        ready: &Ready,
+        index: usize,
+        ready: &Ready<'_>,
         subjects: &Subjects,
         drafts: &mut Vec<Draft>,
+        links: &mut Links<'_>,
         out: &mut Records,
-        links: u64,
     ) -> Result<Option<EventId>, Error> {
+        let ended = self.recent.links() + self.known.map_or(0, Known::links_ended);
         let of =
             |identifier: &Identifier| subjects.get(identifier).copied().ok_or(Error::Interrupted);
         let mut first = None;
@@ -232,7 +343,8 @@ impl Recorder<'_> {
         };
         let claimed = match &ready.entry {
             Entry::Item(item) => item.times,
-            Entry::Rejected { why, body, .. } => {
+            Entry::Rejected { why, .. } => {
+                let body = truncated(ready.value, self.limits.event_bytes);
                 let subject = of(&self.rejects(ready.received_at))?;
                 let reason = format!("{}; {}", why.message, why.fix);
                 let rejection = Rejection::new(self.source, why.code.as_str(), reason)
@@ -245,7 +357,7 @@ impl Recorder<'_> {
         for planned in ready.entry.planned() {
             let subject = of(&planned.about)?;
             let (payload, other) = payload(&planned.say, subjects, of)?;
-            let mark = once_mark(links, subject, other, &planned.suffix);
+            let mark = once_mark(ended, subject, other, &planned.suffix);
             match planned.often {
                 Often::Each => {}
                 Often::InRequest if !out.said.insert(mark) => continue,
@@ -263,8 +375,18 @@ impl Recorder<'_> {
                 out.unlinked = true;
                 out.once.clear();
             }
+            if let (Say::Link { linked: true, .. }, Some(other)) = (&planned.say, other)
+                && !links.gain(subject, other)
+            {
+                out.unlinkable.insert(index);
+                continue;
+            }
             let times = times(&claimed, planned, ready.received_at);
             push(subject, times, &planned.suffix, payload)?;
+        }
+        let is_item = matches!(ready.entry, Entry::Item(_));
+        if is_item && first.is_none() && out.unlinkable.contains(&index) {
+            out.refused.push((index, too_many_links()));
         }
         Ok(first)
     }
@@ -274,6 +396,40 @@ impl Recorder<'_> {
         self.random.fill(&mut bytes);
         EventId::from_bytes(bytes)
     }
+}
+
+fn too_many_links() -> Rejected {
+    Rejected::new(
+        Code::TooManyLinks,
+        "",
+        TOO_MANY_LINKS,
+        "send identifiers that belong to one person; end the links that are wrong with the fact unlinked",
+    )
+}
+
+/// Said of a link that was left out.
+pub(crate) const TOO_MANY_LINKS: &str = "one of the two identifiers belongs to as many people already as one may, so it tells nobody apart";
+
+fn envelope_too_large() -> Rejected {
+    Rejected::new(
+        Code::EventTooLarge,
+        "",
+        format!("as a record the event has more than {MAX_ENVELOPE_BYTES} bytes"),
+        "send less with it",
+    )
+}
+
+/// The beginning of an item as JSON, for the record of its rejection.
+fn truncated(value: &Value, limit: usize) -> String {
+    let mut text = value.to_string();
+    if text.len() > limit {
+        let mut end = limit;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
 }
 
 fn name<'i>(

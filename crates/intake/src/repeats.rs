@@ -23,6 +23,15 @@ pub trait Known: Send + Sync + 'static {
 
     /// Whether this message brought something for a subject that was erased since.
     fn is_of_erased(&self, source: &str, message_id: &str) -> bool;
+
+    /// How many links were ended.
+    fn links_ended(&self) -> u64;
+
+    /// The subjects with which this one was linked directly.
+    fn linked_with(&self, subject: SubjectId) -> Vec<SubjectId>;
+
+    /// Whether more is on record of the subject than what restricts: a permission, a birth date, a link.
+    fn is_more_than_restricted(&self, subject: SubjectId) -> bool;
 }
 
 /// The id of an event that bears on verdicts: of what its sender sends again, the same again, so that whoever

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use assent_programme::{RegistryState, SourceDefinition, SourceKind};
-use sha2::{Digest, Sha256};
+use assent_programme::{RegistryState, SourceDefinition, SourceKind, token_sha256};
 
 use crate::error::Error;
 
@@ -93,6 +92,14 @@ impl Caller {
         self.gpc
     }
 
+    /// Whether the key in the header, if there is one, opens anything.
+    pub(crate) fn opens(&self, registry: &RegistryState) -> Result<(), Error> {
+        match &self.credential {
+            Credential::Key(key) => by_key(registry, key).map(|_source| ()),
+            Credential::InBody | Credential::Source(_) => Ok(()),
+        }
+    }
+
     /// The source, given the `writeKey` of the body if it has one.
     pub(crate) fn resolve(
         &self,
@@ -115,30 +122,8 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// The source whose write key this is. Compares with every source, in constant time.
+/// The source whose write key this is.
 pub(crate) fn by_key(registry: &RegistryState, key: &str) -> Result<Source, Error> {
-    let digest = hex::encode(Sha256::digest(key.as_bytes()));
-    let mut found = None;
-    for source in registry.sources() {
-        if equal(source.write_key_sha256.as_bytes(), digest.as_bytes()) {
-            found = Some(source);
-        }
-    }
+    let found = registry.source_by_key_sha256(&token_sha256(key));
     found.map(Source::new).ok_or(Error::UnknownKey)
-}
-
-fn equal(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |all, (x, y)| all | (x ^ y)) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::equal;
-
-    #[test]
-    fn equality_is_equality() {
-        assert!(equal(b"abc", b"abc"));
-        assert!(!equal(b"abc", b"abd"));
-        assert!(!equal(b"abc", b"ab"));
-    }
 }

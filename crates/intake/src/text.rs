@@ -1,6 +1,7 @@
 //! Reading fields of JSON: absent, null and empty are one thing, and numbers serve as ids.
 
 use assent_consent::Timestamp;
+use assent_event::spelling::clean;
 use serde_json::{Map, Value};
 
 use crate::outcome::{Code, Rejected};
@@ -19,29 +20,6 @@ pub(crate) fn field<'v>(object: &'v Object, name: &str) -> Option<&'v Value> {
 /// A field of a field that is an object.
 pub(crate) fn object<'v>(object: &'v Object, name: &str) -> Option<&'v Object> {
     object.get(name).and_then(Value::as_object)
-}
-
-/// A text without white space around it and without characters that cannot be seen. Nobody can tell
-/// `"P01"` from `"P01\u{200b}"` or `"P01 "`, so they must not be two people.
-pub(crate) fn clean(text: &str) -> String {
-    let seen: String = text.chars().filter(|c| !is_invisible(*c)).collect();
-    // White space includes U+00A0 and U+3000.
-    seen.trim().to_owned()
-}
-
-/// Format characters of no width: zero-width spaces and joiners, marks of direction, BOM.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-    )
 }
 
 /// A text, cleaned, or a number as a text; `None` when it is something else, empty or too long.
@@ -99,14 +77,17 @@ pub(crate) fn optional(object: &Object, name: &str) -> Result<Option<String>, Re
 /// # Errors
 /// [`Code::FieldMissing`] or [`Code::FieldInvalid`].
 pub(crate) fn required(object: &Object, name: &str, fix: &str) -> Result<String, Rejected> {
-    optional(object, name)?.ok_or_else(|| {
-        Rejected::new(
-            Code::FieldMissing,
-            format!("/{name}"),
-            format!("{name} is missing"),
-            fix,
-        )
-    })
+    optional(object, name)?.ok_or_else(|| missing(name, fix))
+}
+
+/// Refuses what has no such field.
+pub(crate) fn missing(name: &str, fix: &str) -> Rejected {
+    Rejected::new(
+        Code::FieldMissing,
+        format!("/{name}"),
+        format!("{name} is missing"),
+        fix,
+    )
 }
 
 /// A field that may be absent and else is an RFC 3339 time.

@@ -178,8 +178,13 @@ impl People {
         object: &Object,
         named: Option<Identifier>,
     ) -> Result<Self, Rejected> {
-        Self::id(object, "userId", &cx.source.namespaces.user_id)?;
-        Self::id(object, "anonymousId", &cx.source.namespaces.anonymous_id)?;
+        Self::id(cx, object, "userId", &cx.source.namespaces.user_id)?;
+        Self::id(
+            cx,
+            object,
+            "anonymousId",
+            &cx.source.namespaces.anonymous_id,
+        )?;
         let people = Self::readable(cx, object, named);
         if people.first().is_none() {
             return Err(Rejected::new(
@@ -195,27 +200,22 @@ impl People {
     /// Those of them who can be read.
     fn readable(cx: &Context<'_>, object: &Object, named: Option<Identifier>) -> Self {
         let namespaces = &cx.source.namespaces;
-        let named = named.map(|Identifier { namespace, value }| Identifier {
-            namespace,
-            value: text::clean(&value),
-        });
+        let id = |field, namespace| Self::id(cx, object, field, namespace).unwrap_or(None);
         Self {
-            user: Self::id(object, "userId", &namespaces.user_id).unwrap_or(None),
-            anonymous: Self::id(object, "anonymousId", &namespaces.anonymous_id).unwrap_or(None),
-            named: named.filter(|named| !named.value.is_empty()),
+            user: id("userId", &namespaces.user_id),
+            anonymous: id("anonymousId", &namespaces.anonymous_id),
+            named: named.and_then(|named| cx.identifier(&named.namespace, named.value)),
         }
     }
 
     fn id(
+        cx: &Context<'_>,
         object: &Object,
         field: &str,
         namespace: &Namespace,
     ) -> Result<Option<Identifier>, Rejected> {
         let value = text::optional(object, field)?;
-        Ok(value.map(|value| Identifier {
-            namespace: namespace.clone(),
-            value,
-        }))
+        Ok(value.and_then(|value| cx.identifier(namespace, value)))
     }
 
     /// Whom the call is about.
@@ -319,21 +319,20 @@ impl<'c> Call<'c> {
                 "call alias from a service, with a server key",
             ));
         }
-        let user = text::required(self.object, "userId", "send the person's present id")?;
-        let previous = text::required(self.object, "previousId", "send the person's former id")?;
         let namespaces = &self.cx.source.namespaces;
-        let about = Identifier {
-            namespace: namespaces.user_id.clone(),
-            value: user,
+        let id = |field, namespace, fix: &str| {
+            let value = text::required(self.object, field, fix)?;
+            let id = self.cx.identifier(namespace, value);
+            id.ok_or_else(|| text::missing(field, fix))
         };
-        let known = Identifier {
-            namespace: namespaces.user_id.clone(),
-            value: previous.clone(),
-        };
-        let anonymous = Identifier {
-            namespace: namespaces.anonymous_id.clone(),
-            value: previous,
-        };
+        let about = id(
+            "userId",
+            &namespaces.user_id,
+            "send the person's present id",
+        )?;
+        let former = "send the person's former id";
+        let known = id("previousId", &namespaces.user_id, former)?;
+        let anonymous = id("previousId", &namespaces.anonymous_id, former)?;
         if about == known || about == anonymous {
             return Err(Rejected::new(
                 Code::FieldInvalid,

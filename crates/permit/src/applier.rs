@@ -91,12 +91,7 @@ impl Applier {
                 tokio::time::sleep(delay).await;
             }
             let next = batch.next;
-            if topic.as_str() == topics::REGISTRY {
-                self.shared
-                    .change(|state| state.define(&batch.records, next))?;
-            } else {
-                self.apply_facts(partition, batch).await?;
-            }
+            self.apply(&topic, partition, batch).await?;
             metrics::applied(topic.as_str(), partition, next);
             self.seen.set(&topic, partition, next);
             any = true;
@@ -104,46 +99,62 @@ impl Applier {
         Ok(any)
     }
 
-    async fn apply_facts(&self, partition: u32, batch: Batch) -> Result<(), Error> {
-        let receipt = self.shared.state().receipt_in(partition);
-        let consent = Topic::new(topics::CONSENT);
-        let partitions = self.journal.partitions(&consent).map_err(cannot_read)?;
-        let vault = Arc::clone(&self.vault);
-        let next = batch.next;
-        // The vault may have to ask over a network.
-        let read = tokio::task::spawn_blocking(move || {
-            read::facts(&batch.records, vault.as_ref(), receipt, partitions)
-                .map(|facts| (batch.records, facts))
+    /// Off the runtime: the vault may have to ask over a network, and folding takes its time.
+    async fn apply(&self, topic: &Topic, partition: u32, batch: Batch) -> Result<(), Error> {
+        let (shared, vault) = (Arc::clone(&self.shared), Arc::clone(&self.vault));
+        let partitions = self.journal.partitions(topic).map_err(cannot_read)?;
+        let defines = topic.as_str() == topics::REGISTRY;
+        let applied = tokio::task::spawn_blocking(move || {
+            if defines {
+                shared.change(|state| state.define(&batch.records, batch.next))
+            } else {
+                apply_facts(&shared, vault.as_ref(), partition, partitions, &batch)
+            }
         });
-        let (records, facts) = read.await.unwrap_or_else(|interrupted| {
+        applied.await.unwrap_or_else(|interrupted| {
+            // Perhaps in the middle of a change: what is known then is not what was read.
             Err(
-                Error::new(ErrorKind::Unavailable, "reading facts was interrupted")
+                Error::new(ErrorKind::Internal, "applying records was interrupted")
                     .with_source(interrupted),
             )
-        })?;
-        let arrived = records
-            .iter()
-            .zip(facts)
-            .filter_map(|(stored, fact)| {
-                let place = Place {
-                    partition,
-                    offset: stored.position.offset,
-                };
-                fact.map(|(fact, message)| Arrived {
-                    fact,
-                    place,
-                    message,
-                })
-            })
-            .collect();
-        self.shared
-            .change(|state| state.apply(partition, arrived, next))
+        })
     }
 }
 
-/// A journal that lost what was read from it cannot be followed; one that is away comes back.
+fn apply_facts(
+    shared: &Shared,
+    vault: &dyn Vault,
+    partition: u32,
+    partitions: u32,
+    batch: &Batch,
+) -> Result<(), Error> {
+    let receipt = shared.state().receipt_in(partition);
+    let facts = read::facts(&batch.records, vault, receipt, partitions)?;
+    let arrived = batch
+        .records
+        .iter()
+        .zip(facts)
+        .filter_map(|(stored, fact)| {
+            let place = Place {
+                partition,
+                offset: stored.position.offset,
+            };
+            fact.map(|(fact, message)| Arrived {
+                fact,
+                place,
+                message,
+            })
+        })
+        .collect();
+    shared.change(|state| state.apply(partition, arrived, batch.next))
+}
+
+/// A journal that lost what was read from it cannot be followed; one that is away comes back. So does a topic that
+/// was there when the index started: brokers that have just been elected do not know it for a moment. Until then every
+/// reader waits at the barrier, and is refused.
 fn cannot_read(error: assent_journal::Error) -> Error {
-    let kind = if error.kind().may_pass() {
+    let is_away = error.kind() == assent_journal::ErrorKind::NotFound;
+    let kind = if is_away || error.kind().may_pass() {
         ErrorKind::Unavailable
     } else {
         ErrorKind::Corrupt

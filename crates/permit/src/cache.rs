@@ -71,6 +71,8 @@ impl UseCache {
             && latest.at == at
             && latest.position == state.applied
             && self.generation == state.generation
+            // Who is introduced is applied nowhere.
+            && self.followed == state.touched.len()
         {
             return Ok(Arc::clone(latest));
         }

@@ -22,6 +22,8 @@ pub(crate) struct History {
     pub(crate) places: Vec<Place>,
     /// The messages that brought facts that widen, and the offsets of these, whether they count or not.
     pub(crate) brought: Vec<(Message, u64)>,
+    /// Of facts that said nothing new, how their ids begin; see [`crate::runs`].
+    pub(crate) gone: Vec<u64>,
 }
 
 /// Who was ever linked with whom, directly or through others.
@@ -109,14 +111,13 @@ impl Groups {
 
 /// For each number of a group, the number whose subject id is the smallest of its component at `at`.
 ///
-/// `subjects` names the subjects of `group`, in its order; `facts` are those of the whole group.
+/// `subjects` names the subjects of `group`, in its order; `links` are the links and un-links of the whole group.
 pub(crate) fn members_of_group(
     group: &[u32],
     subjects: &[SubjectId],
-    facts: &[Fact],
+    links: &[&Fact],
     at: Timestamp,
 ) -> Vec<(u32, u32)> {
-    let links: Vec<&Fact> = facts.iter().filter(|f| f.kind.pair().is_some()).collect();
     let mut found: Vec<(u32, u32)> = Vec::with_capacity(group.len());
     let mut done = vec![false; group.len()];
     for (place, subject) in subjects.iter().enumerate() {

@@ -22,6 +22,7 @@ pub mod metrics;
 mod numbers;
 mod permit;
 mod read;
+mod runs;
 mod sent_again;
 mod set;
 mod shared;

@@ -365,6 +365,26 @@ impl Permit {
             .is_of_erased(Message::of(source, message_id))
     }
 
+    /// How many links were ended, by what is applied.
+    #[must_use]
+    pub fn links_ended(&self) -> u64 {
+        self.shared.state().links_ended
+    }
+
+    /// The subjects with which this one was linked directly and was not told to be another person than since, by
+    /// what is applied. (Whether a link counts is for the rules to say.)
+    #[must_use]
+    pub fn linked_with(&self, subject: SubjectId) -> Vec<SubjectId> {
+        self.shared.state().linked_with(subject)
+    }
+
+    /// Whether more is applied about the subject than what restricts: a permission, a birth date, a link. Who was only
+    /// ever refused for may be nobody.
+    #[must_use]
+    pub fn is_more_than_restricted(&self, subject: SubjectId) -> bool {
+        self.shared.state().is_more_than_restricted(subject)
+    }
+
     /// Faults for tests.
     #[doc(hidden)]
     #[must_use]

@@ -17,13 +17,13 @@ impl State {
         let Some(history) = self.histories.get(index(number)) else {
             return false;
         };
-        let mut by_same_id = history.facts.iter().filter(|one| one.id == fact.id);
         if let FactKind::BirthDate(_) = fact.kind {
-            return by_same_id.any(|one| one.kind == fact.kind);
+            let mut facts = history.facts.iter();
+            return facts.any(|one| one.id == fact.id && one.kind == fact.kind);
         }
         // What was brought and does not count any more was said, too.
         let was_brought = || history.brought.iter().any(|(one, _)| *one == message);
-        fact.kind.widens() && (by_same_id.next().is_some() || was_brought())
+        fact.kind.widens() && (history.has(fact.id) || was_brought())
     }
 
     /// Remembers that the message brought the subject a fact that widens, whether it counts or not.
@@ -93,9 +93,9 @@ impl State {
             history.places.remove(place);
             paired = fact.kind.pair();
         }
-        self.touched.push(number);
+        self.touch(number);
         if let Some(other) = paired.and_then(|other| self.numbers.get(&other)) {
-            self.touched.push(other);
+            self.touch(other);
             self.settle_members(number);
         }
     }

@@ -3,11 +3,11 @@
 //! The fold itself: pure, without I/O or time. Two indexes that applied the same records hold the
 //! same state but for the subjects' numbers (I4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use assent_consent::{
-    CLOCK_TOLERANCE_MICROS, Fact, Registry as ConsentRegistry, SubjectId, Timestamp,
+    CLOCK_TOLERANCE_MICROS, Fact, FactKind, Registry as ConsentRegistry, SubjectId, Timestamp,
 };
 use assent_event::topics;
 use assent_journal::{Checkpoint, Position, Stored, Topic};
@@ -20,6 +20,9 @@ use crate::history::{Groups, History, Place, index, members_of_group};
 use crate::messages::{Message, Messages};
 use crate::numbers::Numbers;
 
+/// How many touches are remembered at least, for those who follow.
+const TOUCHES: usize = if cfg!(test) { 256 } else { 1 << 20 };
+
 #[derive(Clone)]
 pub(crate) struct State {
     /// The next position to apply, per partition of the two topics.
@@ -27,7 +30,7 @@ pub(crate) struct State {
     pub(crate) registry: Arc<RegistryState>,
     /// Its purposes and notices, which verdicts rest on.
     pub(crate) consent: Arc<ConsentRegistry>,
-    /// Counts the changes of `registry`.
+    /// Counts what makes every verdict be worked out anew: changes of `registry`, and of what `touched` begins with.
     pub(crate) generation: u64,
     /// The records of the registry topic, to fold it as it was known at an earlier place.
     definitions: Arc<Vec<Stored>>,
@@ -36,9 +39,11 @@ pub(crate) struct State {
     pub(crate) groups: Groups,
     /// By number: the subject with the smallest id in the component, by everything applied.
     pub(crate) members: Chunked<u32>,
-    /// The numbers touched by each fact, in order of application; whoever follows remembers how
-    /// far it read.
+    /// The numbers touched by each fact of this generation, in order of application; whoever follows remembers
+    /// how far it read. See [`State::touch`].
     pub(crate) touched: Chunked<u32>,
+    /// How many links were ended.
+    pub(crate) links_ended: u64,
     /// The latest receipt of any fact.
     pub(crate) latest_receipt: Timestamp,
     /// The same by partition, for records that do not tell when they came.
@@ -69,6 +74,7 @@ impl State {
             groups: Groups::default(),
             members: Chunked::default(),
             touched: Chunked::default(),
+            links_ended: 0,
             latest_receipt: Timestamp::MIN,
             receipts: BTreeMap::new(),
             ran_back: 0,
@@ -144,14 +150,13 @@ impl State {
             Some(other) => Some(self.number(other)?),
             None => None,
         };
+        self.links_ended += u64::from(matches!(kind, FactKind::Unlinked { .. }));
         if let Some(history) = self.histories.get_mut(index(number)) {
-            let history = Arc::make_mut(history);
-            history.facts.push(fact);
-            history.places.push(place);
+            Arc::make_mut(history).take(fact, place);
         }
-        self.touched.push(number);
+        self.touch(number);
         if let Some(other) = other {
-            self.touched.push(other);
+            self.touch(other);
             self.groups.join(number, other);
             self.settle_members(number);
         }
@@ -213,9 +218,19 @@ impl State {
             self.histories.push(Arc::default());
             self.groups.add();
             self.members.push(number);
-            self.touched.push(number);
+            self.touch(number);
         }
         Ok(number)
+    }
+
+    /// Tells those who follow that something happened to this number. What they have not read once there is much of
+    /// it they need not: they look at everybody again.
+    pub(crate) fn touch(&mut self, number: u32) {
+        if self.touched.len() >= TOUCHES.max(4 * self.histories.len()) {
+            self.touched = Chunked::default();
+            self.generation += 1;
+        }
+        self.touched.push(number);
     }
 
     /// Works out anew who is a member with whom in the group of this number.
@@ -236,16 +251,58 @@ impl State {
             .iter()
             .filter_map(|number| self.numbers.subject(*number))
             .collect();
-        members_of_group(group, &subjects, &self.facts_of_group(group), at)
+        let facts = self.of_group(group);
+        let links: Vec<&Fact> = facts.filter(|fact| fact.kind.pair().is_some()).collect();
+        members_of_group(group, &subjects, &links, at)
+    }
+
+    /// The subjects with which this one was linked directly, and was not told to be another person than since.
+    pub(crate) fn linked_with(&self, subject: SubjectId) -> Vec<SubjectId> {
+        let number = self.numbers.get(&subject);
+        let group = number.and_then(|number| self.groups.of(number));
+        let of_subject = self.of_group(group.unwrap_or_default()).filter_map(|fact| {
+            let other = fact.kind.pair()?;
+            let with = match subject {
+                _ if fact.subject == subject => other,
+                _ if other == subject => fact.subject,
+                _ => return None,
+            };
+            Some((with, fact))
+        });
+        let mut latest: HashMap<SubjectId, &Fact> = HashMap::new();
+        for (with, fact) in of_subject {
+            let kept = latest.entry(with).or_insert(fact);
+            if fact.received_at >= kept.received_at {
+                *kept = fact;
+            }
+        }
+        let stands = |fact: &Fact| matches!(fact.kind, FactKind::Linked { .. });
+        let standing = latest.into_iter().filter(|(_, fact)| stands(fact));
+        standing.map(|(with, _)| with).collect()
+    }
+
+    /// Whether more is applied about the subject than what restricts: a permission, a birth date, a link.
+    pub(crate) fn is_more_than_restricted(&self, subject: SubjectId) -> bool {
+        let Some(number) = self.numbers.get(&subject) else {
+            return false;
+        };
+        let history = self.histories.get(index(number));
+        let mut facts = history.into_iter().flat_map(|history| &history.facts);
+        let is_more =
+            |fact: &Fact| fact.kind.widens() || matches!(fact.kind, FactKind::BirthDate(_));
+        self.groups.of(number).is_some() || facts.any(is_more)
+    }
+
+    fn of_group(&self, group: &[u32]) -> impl Iterator<Item = &Fact> {
+        group
+            .iter()
+            .filter_map(|number| self.histories.get(index(*number)))
+            .flat_map(|history| &history.facts)
     }
 
     /// The facts of all these subjects.
     pub(crate) fn facts_of_group(&self, group: &[u32]) -> Vec<Fact> {
-        group
-            .iter()
-            .filter_map(|number| self.histories.get(index(*number)))
-            .flat_map(|history| history.facts.iter().cloned())
-            .collect()
+        self.of_group(group).cloned().collect()
     }
 
     /// The registry as it was known at an earlier place (I10).

@@ -206,7 +206,8 @@ impl RegistryState {
         self.view.sources.get(id)
     }
 
-    /// The source whose write key has this SHA-256 (lower-case hex).
+    /// The source whose write key has this SHA-256 (lower-case hex). How long it takes tells of the digest at most,
+    /// and nobody finds a key by that.
     #[must_use]
     pub fn source_by_key_sha256(&self, sha256: &str) -> Option<&SourceDefinition> {
         self.sources().find(|s| s.write_key_sha256 == sha256)

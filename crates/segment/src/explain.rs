@@ -165,6 +165,7 @@ impl LawfulSession {
     async fn find(&self, identifier: Identifier) -> Result<SubjectId> {
         officers_only(self)?;
         let vault = Arc::clone(&self.engine.stores.vault);
+        let identifier = identifier.normal(self.registry().settings().phone_calling_code);
         // The vault reads from disk.
         let found = tokio::task::spawn_blocking(move || vault.subjects(&[identifier], false));
         let found = found

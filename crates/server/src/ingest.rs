@@ -40,6 +40,7 @@ pub(crate) async fn events(
 ) -> Result<Json<Value>, Problem> {
     let (head, body) = request.into_parts();
     let caller = authorization::caller(&head.headers)?;
+    taking.intake.admit(&caller).await?;
     let body = body::read(&head.headers, body, taking.body_limit).await?;
     let outcomes = taking.intake.events(&caller, route, body.into()).await?;
     Ok(Json(answer(&outcomes)))
@@ -51,8 +52,10 @@ pub(crate) async fn consents(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let caller = authorization::caller(&head.headers)?;
+    taking.intake.admit(&caller).await?;
     let body = body::read(&head.headers, body, taking.body_limit).await?;
-    let outcomes = taking.intake.consents_bytes(&caller, &body).await?;
+    let body = body.into();
+    let outcomes = taking.intake.consents_bytes(&caller, body).await?;
     Ok(decided(&outcomes))
 }
 

@@ -26,6 +26,7 @@ pub struct Interrupted {
     append: AtomicBool,
     read: AtomicBool,
     end_positions: AtomicBool,
+    unknown: AtomicBool,
 }
 
 impl Interrupted {
@@ -37,7 +38,14 @@ impl Interrupted {
             append: AtomicBool::new(false),
             read: AtomicBool::new(false),
             end_positions: AtomicBool::new(false),
+            unknown: AtomicBool::new(false),
         }
+    }
+
+    /// From now on what is interrupted fails as if the journal did not hold the topic, as brokers that
+    /// were just elected do.
+    pub fn know_nothing(&self) {
+        self.unknown.store(true, Ordering::SeqCst);
     }
 
     /// Interrupts a call from now on, or lets it through again.
@@ -55,7 +63,11 @@ impl Interrupted {
 
     fn check(&self, call: Call) -> Result<(), Error> {
         if self.flag(call).load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Unavailable, "interrupted by a test"));
+            let kind = match self.unknown.load(Ordering::SeqCst) {
+                true => ErrorKind::NotFound,
+                false => ErrorKind::Unavailable,
+            };
+            return Err(Error::new(kind, "interrupted by a test"));
         }
         Ok(())
     }

@@ -121,6 +121,8 @@ impl Reader<'_> {
                 event_bytes: self.size("intake.event_bytes"),
                 body_bytes: self.size("intake.body_bytes"),
                 events: self.number_from("intake.events", 1),
+                // An event becomes a few at most, unless somebody makes it many.
+                records: 4 * self.number_from::<usize>("intake.events", 1),
                 remembered: self.number("intake.remembered"),
             },
             projection: assent_projection::Settings {
@@ -135,6 +137,7 @@ impl Reader<'_> {
             },
             query: self.query(),
             telemetry: self.telemetry(),
+            today: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use assent_consent::Category;
-use assent_event::KeyClass;
+use assent_event::{Envelope, EventId, IdentityLink, KeyClass, Payload, Times, topics};
 use assent_journal::{Batch, Checkpoint, Error, ErrorKind, Position, ReadLimit, Record, Topic};
 use assent_programme::{IdentifiedTrait, Programme, RegistryState, TraitType};
 use assent_server::{Control, Readiness, Route};
@@ -333,6 +333,75 @@ async fn intake_is_ready_when_journal_vault_and_definitions_are_there() {
     assert_eq!(missing(&node).await, NOTHING);
     node.ready().stop();
     assert_eq!(missing(&node).await, ["process"]);
+}
+
+/// An event that was received then, as intake writes it.
+fn received(at: Timestamp) -> Record {
+    let payload = Payload::from(IdentityLink::linked(SubjectId::from_bytes([2; 16])));
+    let (clear, _) = payload.blocks().unwrap();
+    let envelope = Envelope {
+        id: EventId::from_bytes([1; 16]),
+        kind: payload.kind(),
+        schema_id: payload.schema_id(),
+        subject: SubjectId::from_bytes([1; 16]),
+        source: "demo-server".to_owned(),
+        message_id: "m1".to_owned(),
+        times: Times::at(at),
+        clear,
+        sealed: Vec::new(),
+    };
+    Record {
+        topic: Topic::new(topics::CONSENT),
+        key: envelope.subject.to_bytes().to_vec().into(),
+        value: envelope.encode().unwrap().into(),
+        headers: Vec::new(),
+    }
+}
+
+/// One reading of a clock far ahead would hold all later receipts there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_pause_nothing_is_taken_in_before_the_date_is_confirmed() {
+    let refusal = || serde_json::json!({"subject": {"customer_no": "1"}, "state": "refused"});
+    let caller = assent_intake::Caller::with_key("demo-server-key");
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::open(config(dir.path(), "all")).await.unwrap();
+    node.owner().apply(pipelines()).await.unwrap();
+    node.stores().knowledge.catch_up().await.unwrap();
+    // Nothing was received yet, so nothing tells of a pause.
+    node.intake()
+        .unwrap()
+        .consents(&caller, refusal())
+        .await
+        .unwrap();
+    drop(node);
+
+    let dir = tempfile::tempdir().unwrap();
+    let journal = stores::journal(&config(dir.path(), "all")).await.unwrap();
+    let days = |days: i64| clock::now().plus_micros(days * 86_400_000_000);
+    journal.append(vec![received(days(-3))]).await.unwrap();
+    drop(journal);
+    let node = Node::open(config(dir.path(), "all")).await.unwrap();
+    node.owner().apply(pipelines()).await.unwrap();
+    node.stores().knowledge.catch_up().await.unwrap();
+    assert_eq!(missing(&node).await, ["intake/clock"]);
+    let error = node.intake().unwrap().consents(&caller, refusal()).await;
+    assert_eq!(error.unwrap_err().code(), "clock_ahead");
+    drop(node);
+
+    let calendar = assent_consent::Calendar::default();
+    let told = |days_on: i64| Config {
+        today: Some(calendar.day_of(days(days_on))),
+        ..config(dir.path(), "all")
+    };
+    let wrong = Node::open(told(-1)).await;
+    assert!(wrong.is_err_and(|failure| failure.to_string().contains("shows")));
+    let node = Node::open(told(0)).await.unwrap();
+    assert_eq!(missing(&node).await, NOTHING);
+    node.intake()
+        .unwrap()
+        .consents(&caller, refusal())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -61,6 +61,15 @@ fn an_officer_finds_a_person_by_what_is_known_of_them_and_nobody_else_does() {
         !told.to_string().contains("10=42"),
         "the identifier itself is not told"
     );
+    // However it is written: intake has one spelling, too.
+    let (code, wide) = explain(
+        &officer,
+        "customer_no= \u{ff11}\u{ff10}=42",
+        "rights_handling",
+    );
+    assert_eq!(code, 0, "{wide}");
+    let wide: Value = serde_json::from_str(&wide).unwrap();
+    assert_eq!(wide["subjects"], told["subjects"]);
     let (code, talk) = explain(&officer, "customer_no=9", "rights_handling");
     assert_eq!(code, 2, "{talk}");
     assert!(

@@ -69,7 +69,7 @@ fn a_decision_is_read_whole() {
         notice: Some("membership_terms@3".parse().unwrap()),
         form: ConsentForm::Separate,
         act: "checkbox_ticked".to_owned(),
-        indication: Some(id::hex(&indication_digest("shop", "ui-1"))),
+        indication: Some(hex::encode(indication_digest("shop", "ui-1"))),
         evidence: true,
         actor: Actor::Subject,
         authenticated: true,

@@ -5,8 +5,8 @@ use crate::{KeyClass, Kind, SubscriptionChangeProfile, schema};
 
 /// The block's schema as another version might have it.
 fn version(change: impl FnOnce(&mut Vec<Value>)) -> Schema {
-    let text = schema::block_schema_json(Kind::SubscriptionChange, Some(KeyClass::Profile));
-    let mut json: Value = serde_json::from_str(&text).unwrap();
+    let block = schema::current(Kind::SubscriptionChange).block(Some(KeyClass::Profile));
+    let mut json: Value = serde_json::from_str(block.unwrap().json()).unwrap();
     change(json["fields"].as_array_mut().unwrap());
     json.to_string().parse().unwrap()
 }

@@ -62,7 +62,7 @@ pub(super) fn read(cx: &Context<'_>, object: &Object, fact: &str, too_large: boo
         return Err(event_too_large(cx));
     }
     let mut warnings = Vec::new();
-    let mut named = subject::read(object);
+    let mut named = subject::read(cx, object);
     let most = most_identifiers(cx);
     if fact == RESTRICTED {
         warnings.extend(named.keep_at_most(most));
@@ -154,7 +154,7 @@ impl Reader<'_> {
             "guardianship_started" | "guardianship_ended" => return self.guardianship(fact),
             "linked" | "unlinked" => {
                 return Ok(Say::Link {
-                    other: subject::one(self.object, "other")?,
+                    other: subject::one(self.cx, self.object, "other")?,
                     or: None,
                     linked: fact == "linked",
                 });
@@ -172,10 +172,11 @@ impl Reader<'_> {
     }
 
     fn guardianship(&self, fact: &str) -> Result<Say, Rejected> {
-        let guardian = subject::one(self.object, "guardian").map_err(|error| Rejected {
-            code: Code::GuardianMissing,
-            ..error
-        })?;
+        let guardian =
+            subject::one(self.cx, self.object, "guardian").map_err(|error| Rejected {
+                code: Code::GuardianMissing,
+                ..error
+            })?;
         // The guardian's subject is put in once it is known.
         let mut said = SubjectFact::default();
         said.clear.fact = fact.to_owned();

@@ -34,7 +34,7 @@ pub(crate) fn read(cx: &Context<'_>, object: &Object) -> Reading {
     let at = event_time.unwrap_or(cx.now).min(cx.now);
     let notice = notice(cx, object, at)?;
     let scope = stated_scope(cx, notice, &purpose)?;
-    let by = Author::read(object)?;
+    let by = Author::read(cx, object)?;
     let form = form(object, &by)?;
     let expires_at = expires_at(object, at)?;
 
@@ -85,7 +85,7 @@ fn subjects(
     object: &Object,
     authenticated: bool,
 ) -> Result<Vec<Identifier>, Rejected> {
-    let named = subject::read(object);
+    let named = subject::read(cx, object);
     if named.identifiers.is_empty() || named.unreadable > 0 {
         return Err(subject::nobody());
     }
@@ -385,12 +385,12 @@ enum Author {
 }
 
 impl Author {
-    fn read(object: &Object) -> Result<Self, Rejected> {
+    fn read(cx: &Context<'_>, object: &Object) -> Result<Self, Rejected> {
         match text::optional(object, "actor")?.as_deref() {
             None | Some("subject") => Ok(Self::Subject),
             Some("agent") => Ok(Self::Agent),
             Some("system") => Ok(Self::System),
-            Some("guardian") => subject::one(object, "guardian")
+            Some("guardian") => subject::one(cx, object, "guardian")
                 .map(Self::Guardian)
                 .map_err(|error| Rejected {
                     code: Code::GuardianMissing,

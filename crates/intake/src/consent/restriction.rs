@@ -22,7 +22,7 @@ use crate::text::{self, Object};
 const UNREADABLE: &str = "unreadable";
 
 pub(super) fn read(cx: &Context<'_>, object: &Object, stated: Stated, too_large: bool) -> Reading {
-    let mut named = subject::read(object);
+    let mut named = subject::read(cx, object);
     if named.identifiers.is_empty() {
         return Err(subject::nobody());
     }
@@ -47,7 +47,7 @@ pub(super) fn read(cx: &Context<'_>, object: &Object, stated: Stated, too_large:
     }
     let decisions = reader.decisions(stated, too_large);
     let guardian = text::field(object, "guardian")
-        .and_then(|_| subject::one(object, "guardian").ok())
+        .and_then(|_| subject::one(cx, object, "guardian").ok())
         .filter(|_| cx.server() && reader.actor() == "guardian");
     let times = time_or_receipt(object, &mut reader.warnings);
     let message_id = id_or_new(object, &mut reader.warnings);
@@ -266,7 +266,7 @@ impl Reader<'_> {
 
     /// A browser speaks for the person only.
     fn actor(&self) -> String {
-        let guardian = || subject::one(self.object, "guardian").is_ok();
+        let guardian = || subject::one(self.cx, self.object, "guardian").is_ok();
         match text::field(self.object, "actor").map(Value::as_str) {
             None | Some(Some("subject")) => "subject",
             Some(_) if !self.cx.server() => "subject",

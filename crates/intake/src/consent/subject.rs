@@ -2,10 +2,11 @@
 
 use assent_consent::Namespace;
 use assent_event::Identifier;
-use assent_programme::RegistryState;
+use assent_programme::{RegistryState, is_direct_identifier};
 use serde_json::Value;
 
 use crate::outcome::{Code, Rejected, Warning, WarningCode};
+use crate::planned::Context;
 use crate::text::{self, Object};
 
 /// Namespaces that begin so are the program's own.
@@ -15,22 +16,20 @@ const RESERVED: &str = "assent_";
 pub(crate) const RESERVED_NAMESPACE: &str = "assent_rejects";
 
 /// The identifiers of an object, and how many could not be read.
+#[derive(Default)]
 pub(super) struct Named {
     pub(super) identifiers: Vec<Identifier>,
     pub(super) unreadable: usize,
 }
 
 /// Reads `subject` and `identifiers`.
-pub(super) fn read(object: &Object) -> Named {
-    let mut named = Named {
-        identifiers: Vec::new(),
-        unreadable: 0,
-    };
+pub(super) fn read(cx: &Context<'_>, object: &Object) -> Named {
+    let mut named = Named::default();
     for field in ["subject", "identifiers"] {
         match text::field(object, field) {
             None => {}
-            Some(Value::Array(list)) => list.iter().for_each(|entry| named.entry(entry)),
-            Some(entry) => named.entry(entry),
+            Some(Value::Array(list)) => list.iter().for_each(|entry| named.entry(cx, entry)),
+            Some(entry) => named.entry(cx, entry),
         }
     }
     named.identifiers.sort();
@@ -39,13 +38,10 @@ pub(super) fn read(object: &Object) -> Named {
 }
 
 /// Reads the one person that a field names.
-pub(super) fn one(object: &Object, field: &str) -> Result<Identifier, Rejected> {
-    let mut named = Named {
-        identifiers: Vec::new(),
-        unreadable: 0,
-    };
+pub(super) fn one(cx: &Context<'_>, object: &Object, field: &str) -> Result<Identifier, Rejected> {
+    let mut named = Named::default();
     if let Some(entry) = text::field(object, field) {
-        named.entry(entry);
+        named.entry(cx, entry);
     }
     match (named.identifiers.pop(), named.identifiers.is_empty()) {
         (Some(identifier), true) if named.unreadable == 0 => Ok(identifier),
@@ -71,9 +67,11 @@ pub(super) fn nobody() -> Rejected {
     )
 }
 
-/// Whether some source of the programme writes identifiers of this namespace.
+/// Whether some source of the programme writes identifiers of this namespace, or may: an address is one
+/// whatever is declared.
 pub(crate) fn is_known(registry: &RegistryState, namespace: &Namespace) -> bool {
-    registry.sources().any(|source| {
+    let may = is_direct_identifier(namespace.as_str());
+    may || registry.sources().any(|source| {
         source.namespaces.user_id == *namespace
             || source.namespaces.anonymous_id == *namespace
             || source.identifiers.values().any(|known| known == namespace)
@@ -97,7 +95,7 @@ impl Named {
         })
     }
 
-    fn entry(&mut self, entry: &Value) {
+    fn entry(&mut self, cx: &Context<'_>, entry: &Value) {
         let Some(object) = entry.as_object() else {
             self.unreadable += 1;
             return;
@@ -106,26 +104,25 @@ impl Named {
             && let Some(Value::String(namespace)) = object.get("namespace")
             && let Some(value) = object.get("value")
         {
-            self.put(namespace, value);
+            self.put(cx, namespace, value);
             return;
         }
         if object.is_empty() {
             self.unreadable += 1;
         }
         for (namespace, value) in object {
-            self.put(namespace, value);
+            self.put(cx, namespace, value);
         }
     }
 
-    fn put(&mut self, namespace: &str, value: &Value) {
+    fn put(&mut self, cx: &Context<'_>, namespace: &str, value: &Value) {
         let namespace = Namespace::parse(namespace)
             .ok()
             .filter(|namespace| !namespace.as_str().starts_with(RESERVED));
-        match (namespace, text::exact(value)) {
-            (Some(namespace), Some(value)) => {
-                self.identifiers.push(Identifier { namespace, value });
-            }
-            (None, _) | (_, None) => self.unreadable += 1,
+        let read = namespace.zip(text::exact(value));
+        match read.and_then(|(namespace, value)| cx.identifier(&namespace, value)) {
+            Some(identifier) => self.identifiers.push(identifier),
+            None => self.unreadable += 1,
         }
     }
 }

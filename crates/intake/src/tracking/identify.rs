@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use assent_consent::{Calendar, Day, Namespace, Timestamp};
-use assent_event::{Traits, TraitsIdentity, TraitsProfile, TraitsSensitive};
+use assent_event::{Identifier, Traits, TraitsIdentity, TraitsProfile, TraitsSensitive};
 use assent_programme::{SourceDefinition, TraitType, alike, folded, is_direct_identifier};
 use serde_json::Value;
 
 use super::Call;
 use crate::outcome::{Rejected, Warning, WarningCode};
-use crate::planned::{Context, Planned};
+use crate::planned::{Context, Often, Planned, Say};
 use crate::text;
 
 /// Whether a property of this name is a direct identifier: by its words, or because a source of the programme declares
@@ -70,16 +70,16 @@ impl Call<'_> {
         for (name, value) in context.into_iter().chain(own).flatten() {
             given.insert(name, value);
         }
-        let mut identifiers = BTreeMap::new();
+        let mut identifiers = Vec::new();
         let mut profile = BTreeMap::new();
         let mut sensitive = BTreeMap::new();
         let calendar = self.cx.registry.settings().calendar;
         for (name, value) in given {
             if let Some(namespace) = namespace_of(self.cx, name) {
-                match text::exact(value) {
-                    Some(value) => {
-                        identifiers.insert(namespace.as_str().to_owned(), value);
-                    }
+                let identifier =
+                    text::exact(value).and_then(|value| self.cx.identifier(&namespace, value));
+                match identifier {
+                    Some(identifier) => identifiers.push(identifier),
                     None => self.left_out(
                         WarningCode::FieldIgnored,
                         name,
@@ -111,13 +111,39 @@ impl Call<'_> {
             };
             block.insert(name.to_owned(), value.to_string());
         }
+        let mut planned = self.identified_by(&identifiers);
+        let named = identifiers
+            .into_iter()
+            .map(|Identifier { namespace, value }| (namespace.as_str().to_owned(), value));
+        let identifiers: BTreeMap<_, _> = named.collect();
         let traits = Traits {
             identity: (!identifiers.is_empty()).then_some(TraitsIdentity { identifiers }),
             profile: (!profile.is_empty()).then_some(TraitsProfile { values: profile }),
             sensitive: (!sensitive.is_empty()).then_some(TraitsSensitive { values: sensitive }),
             ..Traits::default()
         };
-        Ok(vec![Planned::first(self.about(), traits)])
+        planned.insert(0, Planned::first(self.about(), traits));
+        Ok(planned)
+    }
+
+    /// Whoever is told to have an address or a number is one person with whoever refuses by it: else a
+    /// withdrawal by e-mail would reach nobody. Only a service knows whose they are.
+    fn identified_by(&self, identifiers: &[Identifier]) -> Vec<Planned> {
+        let about = self.about();
+        let others = identifiers
+            .iter()
+            .filter(|other| self.cx.server() && **other != about);
+        others
+            .map(|other| {
+                let link = Say::Link {
+                    other: other.clone(),
+                    or: None,
+                    linked: true,
+                };
+                let suffix = format!("/link/{}", other.namespace);
+                Planned::further(about.clone(), suffix, link).only(Often::WhileItStands)
+            })
+            .collect()
     }
 
     /// Reports a trait that was left out. A warning goes to the sender only, so it may name it.

@@ -61,7 +61,9 @@ impl Way {
             Self::Consents => intake.consents(&caller, withdrawal).await,
             Self::Bytes => {
                 let body = withdrawal.to_string();
-                intake.consents_bytes(&caller, body.as_bytes()).await
+                intake
+                    .consents_bytes(&caller, body.as_bytes().to_vec())
+                    .await
             }
             Self::Events => {
                 let body = call.to_string().into_bytes();
@@ -116,4 +118,21 @@ async fn without_word_of_the_others_nothing_is_taken() {
         assert_eq!(refused.kind(), ErrorKind::Unavailable, "{way:?}");
         assert_eq!(room.journal().await.len(), 0);
     }
+}
+
+/// A key is known by its header before anybody reads a body; one declared through another process a moment ago, too.
+#[tokio::test]
+async fn a_key_is_asked_for_before_the_body() {
+    let room = Room::new();
+    let others = Others::with(&room.registry);
+    *others.known.lock() = Arc::default();
+    let intake = room.intake_among(Arc::clone(&others) as Arc<dyn CurrentRegistry>);
+    let known = intake.admit(&Caller::with_key(SERVER_KEY)).await;
+    assert!(known.is_ok(), "{known:?}");
+    let error = intake.admit(&Caller::with_key("x")).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Denied, "unknown_write_key")
+    );
+    intake.admit(&Caller::key_in_body()).await.unwrap();
 }

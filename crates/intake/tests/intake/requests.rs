@@ -110,6 +110,18 @@ async fn a_body_that_is_too_much_or_not_json_is_refused_as_a_whole() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), "too_many_events");
+    let caller = Caller::with_key(SERVER_KEY);
+    for (body, code) in [("[{},{},{},{}]", "too_many_events"), ("[{]", "not_json")] {
+        let body = body.as_bytes().to_vec();
+        let error = room.intake.consents_bytes(&caller, body).await.unwrap_err();
+        assert_eq!(error.code(), code);
+    }
+    // These, too; but nothing of whoever has no key.
+    assert_eq!(room.of_kind(Kind::Rejection).await.len(), count + 3);
+    let nobody = Caller::with_key("x");
+    let error = room.intake.consents_bytes(&nobody, b"[{]".to_vec()).await;
+    assert_eq!(error.unwrap_err().code(), "unknown_write_key");
+    assert_eq!(room.of_kind(Kind::Rejection).await.len(), count + 3);
     let long = with(grant(), "evidence", json!("x".repeat(300)));
     assert_eq!(
         code(&room.consents(SERVER_KEY, long).await[0])

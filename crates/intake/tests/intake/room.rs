@@ -161,7 +161,10 @@ impl Room {
     /// Decisions as they come over the wire.
     pub(crate) async fn consents_text(&self, key: &str, body: &str) -> Vec<Outcome> {
         let caller = Caller::with_key(key);
-        let taken = self.intake.consents_bytes(&caller, body.as_bytes()).await;
+        let taken = self
+            .intake
+            .consents_bytes(&caller, body.as_bytes().to_vec())
+            .await;
         taken.unwrap()
     }
 

@@ -1,12 +1,10 @@
 //! What is sent again, out of order, twice in one object or spelt otherwise must not widen anything.
 
-use std::sync::Arc;
-
-use assent_consent::{Fact, FactKind, SubjectId};
-use assent_event::{EventId, Kind, Payload, to_fact};
-use assent_intake::{Caller, Code, Known, Outcome, Route, WarningCode};
+use assent_event::{EventId, Kind, Payload};
+use assent_intake::{Caller, Code, Outcome, Route, WarningCode};
 use serde_json::{Value, json};
 
+use crate::followed::Followed;
 use crate::room::{BROWSER_KEY, NOW, Room, SERVER_KEY, at, code, grant, journalled, with};
 
 fn withdrawal(message_id: &str) -> Value {
@@ -114,37 +112,6 @@ async fn facts_that_widen_have_lasting_ids_too() {
         room.restart();
         let later = id_of(&room.consents(SERVER_KEY, body.clone()).await[0]);
         assert_eq!(later, first, "{body}");
-    }
-}
-
-/// What somebody who follows the log knows of it.
-struct Followed {
-    facts: Vec<Fact>,
-    erased: Vec<String>,
-}
-
-impl Followed {
-    async fn from(room: &Room, erased: &[&str]) -> Arc<Self> {
-        let facts = room.journal().await;
-        let facts = facts
-            .iter()
-            .filter_map(|found| to_fact(&found.envelope, &found.payload).unwrap());
-        Arc::new(Self {
-            facts: facts.collect(),
-            erased: erased.iter().map(|&id| id.to_owned()).collect(),
-        })
-    }
-}
-
-impl Known for Followed {
-    fn fact(&self, subject: SubjectId, event: EventId) -> Option<FactKind> {
-        let mut facts = self.facts.iter();
-        let fact = facts.find(|f| f.subject == subject && f.id == event.to_bytes())?;
-        Some(fact.kind.clone())
-    }
-
-    fn is_of_erased(&self, source: &str, message_id: &str) -> bool {
-        source == "shop" && self.erased.iter().any(|id| id == message_id)
     }
 }
 
@@ -389,7 +356,7 @@ async fn a_name_that_stands_twice_never_widens() {
     journalled(room.consents_text(SERVER_KEY, &body).await.remove(0));
     let error = room
         .intake
-        .consents_bytes(&Caller::with_key(SERVER_KEY), b"{")
+        .consents_bytes(&Caller::with_key(SERVER_KEY), b"{".to_vec())
         .await
         .unwrap_err();
     assert_eq!(error.code(), "not_json");

@@ -123,7 +123,7 @@ async fn traits_go_to_their_blocks_and_undeclared_ones_are_reported() {
     );
     let identifiers = traits.identity.unwrap().identifiers;
     assert_eq!(identifiers["email"], "a@example.com");
-    assert_eq!(identifiers["phone"], "13800138000");
+    assert_eq!(identifiers["phone"], "+8613800138000");
     assert_eq!(identifiers.len(), 2);
 }
 

@@ -228,6 +228,61 @@ fn one_fact_among_many_costs_one_verdict() {
     assert_eq!(cache.judged, 5_001);
 }
 
+/// Whoever is introduced is counted by the next reader, although nothing was applied.
+#[test]
+fn who_is_introduced_is_seen_at_once() {
+    let registry = story(7).registry;
+    let mut state = state_under(&registry);
+    let mut cache = UseCache::new(
+        Use::of(assent_consent::PurposeId::parse(PURPOSES[0]).unwrap()),
+        1,
+    );
+    let at = day_zero();
+    assert_eq!(cache.set_at(&state, at).unwrap().len(), 0);
+    let subject = SubjectId::from_bytes([7; 16]);
+    state.introduce(subject).unwrap();
+    let set = cache.set_at(&state, at).unwrap();
+    assert_eq!(set.number_of(&subject), Some(0));
+}
+
+/// What is remembered for those who follow is bounded; whoever read too little of it looks at everybody.
+#[test]
+fn touches_do_not_grow_for_ever() {
+    let world = world(11, 3);
+    let mut state = state_under(&world.registry);
+    let mut offset = 0;
+    let at = day_zero().plus_micros(60 * 86_400_000_000);
+    let mut caches: Vec<UseCache> = world
+        .uses
+        .iter()
+        .map(|u| UseCache::new(u.clone(), 1))
+        .collect();
+    apply(&mut state, &world.facts, &mut offset);
+    let mut facts = world.facts.clone();
+    let mut seeded = Seeded::new(5);
+    let mut most = 0;
+    for round in 0..2_000 {
+        let mut fact = seeded.pick(&world.facts).clone();
+        fact.id = seeded.bytes16();
+        fact.order = offset;
+        apply(&mut state, std::slice::from_ref(&fact), &mut offset);
+        facts.push(fact);
+        most = most.max(state.touched.len());
+        // Some follow closely, some seldom.
+        for (number, cache) in caches.iter_mut().enumerate() {
+            if round % (1 + 300 * number) == 0 || round == 1_999 {
+                let kept = cache.set_at(&state, at).unwrap();
+                let anew = UseCache::new(kept.use_.clone(), 1)
+                    .set_at(&state, at)
+                    .unwrap();
+                assert!(kept.codes.iter().eq(anew.codes.iter()), "{round}");
+            }
+        }
+    }
+    assert!(most <= 4 * state.histories.len().max(64), "{most}");
+    assert!(state.generation > 5, "the control");
+}
+
 #[test]
 fn thinning_out_keeps_the_earliest_instant_of_each() {
     let mut cache = UseCache::new(

@@ -1,6 +1,6 @@
 //! The index on a real journal and vault: what it knows, what it refuses, what survives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::support::{
@@ -390,6 +390,57 @@ async fn a_journal_that_cannot_be_asked_means_no() {
     permit.barrier().await.unwrap();
     let set = permit.permitted_live(&mail(), site.now()).unwrap();
     assert_eq!(set.permitted_len(), 1);
+}
+
+/// Brokers that have just been elected do not know a topic for a moment: that is no reason to stop for good.
+#[tokio::test]
+async fn a_topic_that_is_unknown_for_a_moment_is_waited_for() {
+    let site = Deployment::new().await;
+    let permit = site.start_with(quick());
+    permit.barrier().await.unwrap();
+    site.journal.know_nothing();
+    site.journal.interrupt(Call::Read, true);
+    site.tell(site.random.subject(), granted()).await;
+    let error = permit.barrier().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    site.journal.interrupt(Call::Read, false);
+    permit.barrier().await.unwrap();
+    let set = permit.permitted_live(&mail(), site.now()).unwrap();
+    assert_eq!(set.permitted_len(), 1);
+}
+
+/// What intake asks about people.
+#[tokio::test]
+async fn links_and_strangers_are_told_of() {
+    let site = Deployment::new().await;
+    let permit = site.start();
+    let people: Vec<_> = (0..5).map(|_| site.random.subject()).collect();
+    let [one, two, three, four, five] = people[..] else {
+        panic!();
+    };
+    site.tell(one, IdentityLink::linked(two)).await;
+    site.tell(three, IdentityLink::linked(one)).await;
+    site.tell(two, IdentityLink::linked(three)).await;
+    site.tell(four, withdrawn()).await;
+    site.tell(four, withdrawn()).await;
+    site.tell(five, granted()).await;
+    permit.barrier().await.unwrap();
+    let linked = |permit: &Permit, subject| BTreeSet::from_iter(permit.linked_with(subject));
+    assert_eq!(linked(&permit, one), BTreeSet::from([two, three]));
+    assert_eq!(linked(&permit, four), BTreeSet::new());
+    assert_eq!(permit.links_ended(), 0);
+    site.tell(two, IdentityLink::unlinked(one)).await;
+    permit.barrier().await.unwrap();
+    assert_eq!(linked(&permit, one), BTreeSet::from([three]));
+    assert_eq!(linked(&permit, two), BTreeSet::from([three]));
+    assert_eq!(permit.links_ended(), 1);
+    let known = people
+        .iter()
+        .map(|subject| permit.is_more_than_restricted(*subject));
+    assert_eq!(known.collect::<Vec<_>>(), [true, true, true, false, true]);
+    assert!(!permit.is_more_than_restricted(site.random.subject()));
+    permit.introduce(&[four]).unwrap();
+    assert!(!permit.is_more_than_restricted(four));
 }
 
 /// A receipt stamped by a clock that is ahead of the reader's was acknowledged all the same (I2).

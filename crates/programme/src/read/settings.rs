@@ -6,7 +6,13 @@ use crate::fields::{Field, Fields, Report};
 use crate::settings::Settings;
 use crate::yaml::Node;
 
-const KEYS: &[&str] = &["calendar", "k", "deduplication_days", "enabled_bases"];
+const KEYS: &[&str] = &[
+    "calendar",
+    "k",
+    "deduplication_days",
+    "phone_calling_code",
+    "enabled_bases",
+];
 
 /// A k of one suppresses nothing.
 const SMALLEST_K: u32 = 2;
@@ -24,6 +30,9 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Settings {
     }
     if let Some(days) = fields.optional("deduplication_days", report, |f, r| f.count(366, r)) {
         settings.deduplication_days = days;
+    }
+    if let Some(code) = fields.optional("phone_calling_code", report, |f, r| f.count(999, r)) {
+        settings.phone_calling_code = code;
     }
     if let Some(bases) = fields.get("enabled_bases") {
         for item in bases.list(report).unwrap_or_default() {

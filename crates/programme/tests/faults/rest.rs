@@ -484,6 +484,14 @@ fn what_is_wrong_with_settings() {
         Case(
             SETTINGS,
             "k: 5",
+            "k: 5\nphone_calling_code: 1000",
+            &[
+                "settings.yaml:3:21: `phone_calling_code` is 1000; it must lie between 1 and 999 | fix: write a number in that range, or leave the key out if it may be absent",
+            ],
+        ),
+        Case(
+            SETTINGS,
+            "k: 5",
             "kk: 5",
             &["settings.yaml:2:1: settings has no key `kk` | fix: did you mean `k`?"],
         ),
