@@ -10,7 +10,6 @@ use assent_permit::Permit;
 use assent_projection::Profiles;
 use assent_vault::{RandomSource, Vault};
 
-use crate::error::Result;
 use crate::gate::FileCache;
 use crate::workers::Workers;
 
@@ -105,14 +104,6 @@ impl Engine {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    /// Whether the newest profiles can be loaded; there being none yet is no fault.
-    ///
-    /// # Errors
-    /// As when a session is opened.
-    pub async fn profiles_load(&self) -> Result<()> {
-        crate::session::latest(self).await.map(|_| ())
     }
 
     /// The permit index.
