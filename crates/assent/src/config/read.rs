@@ -183,6 +183,7 @@ impl Reader<'_> {
             Topic::new(topics::PROFILE),
         );
         group.session_timeout = self.span("journal.kafka.session_timeout");
+        group.max_silence = self.span("journal.kafka.max_silence");
         Kafka { journal, group }
     }
 

@@ -349,6 +349,15 @@ pub const SETTINGS: &[Setting] = &[
         ],
     ),
     is(
+        "journal.kafka.max_silence",
+        Kind::Span,
+        "10m",
+        &[
+            "After this without a finished step a projector gives its share up: it lives, but is stuck. Longer than a",
+            "compaction takes.",
+        ],
+    ),
+    is(
         "journal.kafka.in_flight_bytes",
         Kind::Size,
         "64MiB",
