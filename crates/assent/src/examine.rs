@@ -68,7 +68,11 @@ pub async fn stores(config: &Config, stores: &Stores) -> Vec<Finding> {
     findings.push(definitions(stores).await);
     if let Some(vault) = &stores.vault {
         findings.push(match readiness::answers(Arc::clone(vault)).await {
-            Ok(()) => finding("vault", Status::Ok, "answers; the master key opens it", ""),
+            Ok(()) => {
+                let version = vault.master_version();
+                let detail = format!("answers; the master key (version {version}) opens it");
+                finding("vault", Status::Ok, detail, "")
+            }
             Err(error) => finding(
                 "vault",
                 Status::Fail,
