@@ -21,6 +21,7 @@ mod serving;
 mod stores;
 mod telemetry;
 mod tracing_context;
+mod turns;
 
 use std::process::ExitCode;
 

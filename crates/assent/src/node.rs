@@ -276,7 +276,7 @@ fn intake(
     let latest = knowledge.latest_receipt();
     let registry: Arc<dyn CurrentRegistry> = match &config.journal {
         JournalKind::Embedded => Arc::new(Alone(knowledge)),
-        JournalKind::Kafka(_) => Arc::new(AmongOthers(knowledge)),
+        JournalKind::Kafka(_) => Arc::new(AmongOthers::new(knowledge)),
     };
     let vault = needed(stores.vault.as_ref(), ProcessRole::Intake)?;
     let intake = Intake::with_limits(
