@@ -21,6 +21,7 @@ const TRIALS: usize = 20;
 /// A deployment: one folder, shared stores, a data directory for each process.
 struct Deployment {
     folder: tempfile::TempDir,
+    brokers: String,
     variables: Vec<(String, String)>,
 }
 
@@ -68,7 +69,11 @@ impl Deployment {
         );
         std::fs::write(at("assent.toml"), text).unwrap();
         let variables = vec![("ASSENT_CONFIG".to_owned(), at("assent.toml"))];
-        Some(Self { folder, variables })
+        Some(Self {
+            folder,
+            brokers,
+            variables,
+        })
     }
 
     fn environment(&self) -> Vec<(&str, &str)> {
@@ -103,6 +108,15 @@ impl Deployment {
         let (code, text) = self.assent(name, args);
         assert_eq!(code, Some(0), "{name}: assent {args:?}: {text}");
         text
+    }
+}
+
+impl Drop for Deployment {
+    /// Other tests on these brokers make the topics their own way.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            no_topics(&self.brokers);
+        }
     }
 }
 
