@@ -262,9 +262,7 @@ pub const SETTINGS: &[Setting] = &[
         "journal.kafka.min_in_sync",
         Kind::Whole,
         "2",
-        &[
-            "Copies that must stand before a record is acknowledged. For `assent topics --create` only.",
-        ],
+        &["Copies that must stand before a record is acknowledged."],
     ),
     unset(
         "journal.kafka.behaviour_retention",

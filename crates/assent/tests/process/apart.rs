@@ -416,6 +416,7 @@ fn several_processes(profiles: &str) {
         assert_eq!(refused.status, 401, "{:?}", refused.json());
     }
     deployment.ok("query-b", &["doctor"]);
+    deployment.ok("nobody", &["doctor"]);
     for server in intakes.into_iter().chain(queries).chain([second]) {
         assert!(server.stop());
     }
