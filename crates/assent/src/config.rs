@@ -19,6 +19,7 @@ use std::time::Duration;
 use assent_consent::Day;
 use assent_journal::Topic;
 use assent_journal_kafka::{GroupConfig, KafkaConfig};
+use assent_projection::{CacheSettings, S3Settings};
 use assent_server::Roles;
 use assent_vault_postgres::PostgresConfig;
 
@@ -86,10 +87,6 @@ pub struct Kafka {
     /// How to reach it, and what it holds.
     pub journal: KafkaConfig,
     /// The group of the projectors.
-    #[expect(
-        dead_code,
-        reason = "projectors share the work from the next change on"
-    )]
     pub group: GroupConfig,
 }
 
@@ -116,6 +113,8 @@ pub enum VaultKind {
 pub enum Profiles {
     /// In a directory.
     Local(PathBuf),
+    /// In a bucket, with copies here.
+    S3(Box<(S3Settings, CacheSettings)>),
 }
 
 /// What one query may take.

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use assent_consent::Timestamp;
 use assent_journal::{Checkpoint, Journal, Topic};
+use assent_projection::{Profiles, Storage};
 use assent_server::Finding;
 
 use crate::clock;
 use crate::config::{self, Config};
 use crate::node::Stores;
+use crate::projection;
 use crate::readiness;
 
 /// How a thing stands.
@@ -66,7 +68,11 @@ pub async fn stores(config: &Config, stores: &Stores) -> Vec<Finding> {
     findings.push(definitions(stores).await);
     if let Some(vault) = &stores.vault {
         findings.push(match readiness::answers(Arc::clone(vault)).await {
-            Ok(()) => finding("vault", Status::Ok, "answers; the master key opens it", ""),
+            Ok(()) => {
+                let version = vault.master_version();
+                let detail = format!("answers; the master key (version {version}) opens it");
+                finding("vault", Status::Ok, detail, "")
+            }
             Err(error) => finding(
                 "vault",
                 Status::Fail,
@@ -76,35 +82,61 @@ pub async fn stores(config: &Config, stores: &Stores) -> Vec<Finding> {
         });
     }
     findings.push(clock_is_sane(stores.knowledge.latest_receipt()));
-    if let Some(engine) = &stores.engine {
-        findings.push(match engine.profiles_load().await {
-            Ok(()) => finding("profiles", Status::Ok, "the newest manifest reads", ""),
-            Err(error) => finding(
-                "profiles",
-                Status::Fail,
-                error,
-                "see that they can be read; assent project --rebuild folds them anew",
-            ),
-        });
+    if let (Some(storage), Some(profiles)) = (&stores.storage, &stores.profiles) {
+        findings.push(writable(Arc::clone(storage)).await);
+        findings.extend(profiles_and_lag(config, stores, profiles).await);
     }
-    if let Some(projection) = &stores.projection {
-        if let Some(trouble) = projection.trouble() {
-            findings.push(finding(
-                "projection",
-                Status::Fail,
-                trouble,
-                "mend what it says; the projector goes on by itself",
-            ));
+    if let Some(trouble) = stores
+        .projection
+        .as_ref()
+        .and_then(|projection| projection.trouble())
+    {
+        findings.push(finding(
+            "projection",
+            Status::Fail,
+            trouble,
+            "mend what it says; the projector goes on by itself",
+        ));
+    }
+    findings
+}
+
+/// Whether what is folded could be written. Nothing stays of it.
+async fn writable(storage: Arc<dyn Storage>) -> Finding {
+    let place = storage.locate("");
+    let tried = tokio::task::spawn_blocking(move || {
+        let staged = storage.stage("data/probe").map(drop);
+        staged.and_then(|()| storage.list("manifest", "").map(|found| found.len()))
+    });
+    let check = format!("storage {}", place.display());
+    match tried.await {
+        Ok(Ok(manifests)) => {
+            let detail = format!("can be written and listed; manifests {manifests}");
+            finding(check, Status::Ok, detail, "")
         }
-        match projection.behind().await {
-            Ok(behind) => findings.extend(lag(config, &behind)),
-            Err(error) => findings.push(finding(
-                "projection lag",
-                Status::Fail,
-                error,
-                "see that journal and profiles can be read",
-            )),
-        }
+        Ok(Err(error)) => finding(check, Status::Fail, error, "see that it can be written"),
+        Err(error) => finding(check, Status::Fail, error, "report this defect"),
+    }
+}
+
+async fn profiles_and_lag(
+    config: &Config,
+    stores: &Stores,
+    profiles: &Arc<Profiles>,
+) -> Vec<Finding> {
+    let fix = "see that they can be read; assent project --rebuild folds them anew";
+    let snapshot = match readiness::load(Arc::clone(profiles)).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => return vec![finding("profiles", Status::Fail, error, fix)],
+    };
+    let detail = match &snapshot {
+        Some(snapshot) => format!("manifest {} reads", snapshot.manifest().number),
+        None => "nothing is projected yet".to_owned(),
+    };
+    let mut findings = vec![finding("profiles", Status::Ok, detail, "")];
+    match projection::behind(&*stores.journal, snapshot.as_ref()).await {
+        Ok(behind) => findings.extend(lag(config, &behind)),
+        Err(error) => findings.push(finding("projection lag", Status::Fail, error, fix)),
     }
     findings
 }

@@ -2,7 +2,6 @@
 //! latest receipt. It follows the registry topic and the end of the consent topic, and holds nobody's history.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use assent_consent::Timestamp;
@@ -11,6 +10,8 @@ use assent_journal::{Checkpoint, Journal, ReadLimit, Stored, Topic};
 use assent_programme::RegistryState;
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
+
+use crate::turns::Turns;
 
 /// How often the follower moves on when nobody asks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -47,20 +48,14 @@ pub struct Follower {
     topics: Vec<Topic>,
     patience: Duration,
     known: RwLock<Known>,
-    /// Askings that began.
-    begun: AtomicU64,
-    place: Mutex<Place>,
+    turns: Turns,
+    /// The next positions to read.
+    next: Mutex<Checkpoint>,
 }
 
 struct Known {
     registry: Arc<RegistryState>,
     latest: Timestamp,
-}
-
-struct Place {
-    next: Checkpoint,
-    /// The number of the last asking that ended well.
-    asked: u64,
 }
 
 impl Follower {
@@ -94,12 +89,10 @@ impl Follower {
                 registry: Arc::default(),
                 latest: Timestamp::MIN,
             }),
-            begun: AtomicU64::new(0),
-            place: Mutex::new(Place { next, asked: 0 }),
+            turns: Turns::default(),
+            next: Mutex::new(next),
         });
-        let mut place = follower.place.lock().await;
-        follower.move_on(&mut place).await?;
-        drop(place);
+        follower.move_on().await?;
         let following = Arc::downgrade(&follower);
         tokio::spawn(async move {
             loop {
@@ -121,17 +114,7 @@ impl Follower {
     /// # Errors
     /// [`Lost`]; nothing may rest on what is known then.
     pub async fn catch_up(&self) -> Result<(), Lost> {
-        let needed = self.begun.load(Ordering::SeqCst) + 1;
-        let work = async {
-            let mut place = self.place.lock().await;
-            if place.asked >= needed {
-                return Ok(());
-            }
-            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            self.move_on(&mut place).await?;
-            place.asked = number;
-            Ok(())
-        };
+        let work = self.turns.share(async || self.move_on().await);
         tokio::time::timeout(self.patience, work)
             .await
             .unwrap_or(Err(Lost::TooLate(self.patience)))
@@ -148,10 +131,11 @@ impl Follower {
     }
 
     /// Reads up to the end as it is now.
-    async fn move_on(&self, place: &mut Place) -> Result<(), Lost> {
+    async fn move_on(&self) -> Result<(), Lost> {
+        let mut next = self.next.lock().await;
         let ends = self.journal.end_positions(&self.topics).await?;
         for (topic, partition, end) in ends.iter() {
-            let mut from = place.next.get(topic, partition);
+            let mut from = next.get(topic, partition);
             while from < end {
                 let limit = ReadLimit::default();
                 let batch = self.journal.read(topic, partition, from, limit).await?;
@@ -160,7 +144,7 @@ impl Follower {
                 }
                 self.take_in(topic, &batch.records)?;
                 from = batch.next;
-                place.next.set(topic, partition, from);
+                next.set(topic, partition, from);
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use assent_permit::Permit;
 use assent_programme::RegistryState;
 
 use crate::follower::Follower;
+use crate::turns::Turns;
 
 /// Where definitions and receipts are known from.
 #[derive(Clone)]
@@ -84,16 +85,32 @@ impl CurrentRegistry for Alone {
 }
 
 /// For intake on a journal that other processes write to.
-pub struct AmongOthers(pub Knowledge);
+pub struct AmongOthers {
+    knowledge: Knowledge,
+    turns: Turns,
+}
+
+impl AmongOthers {
+    /// By what is known from there.
+    pub fn new(knowledge: Knowledge) -> Self {
+        Self {
+            knowledge,
+            turns: Turns::default(),
+        }
+    }
+}
 
 #[async_trait::async_trait]
 impl CurrentRegistry for AmongOthers {
     fn current(&self) -> Arc<RegistryState> {
-        self.0.registry()
+        self.knowledge.registry()
     }
 
     async fn heard(&self) -> Result<Timestamp, Unheard> {
-        self.0.catch_up().await?;
-        Ok(self.0.latest_receipt())
+        // Many requests at once are no reason to ask the leaders as often.
+        self.turns
+            .share(async || self.knowledge.catch_up().await)
+            .await?;
+        Ok(self.knowledge.latest_receipt())
     }
 }

@@ -22,6 +22,7 @@ mod serving;
 mod stores;
 mod telemetry;
 mod tracing_context;
+mod turns;
 
 use std::process::ExitCode;
 

@@ -9,7 +9,7 @@ use assent_event::Identifier;
 use assent_intake::{CurrentRegistry, Intake};
 use assent_journal::Journal;
 use assent_permit::Permit;
-use assent_projection::{Parts, Profiles};
+use assent_projection::{Parts, Profiles, Storage};
 use assent_segment::Engine;
 use assent_server::{Metrics, ProcessRole, Roles, Services};
 use assent_vault::{RandomSource, Vault};
@@ -36,6 +36,10 @@ pub struct Stores {
     pub knowledge: Knowledge,
     /// Every role needs it; a process without a role has none.
     pub vault: Option<Arc<dyn Vault>>,
+    /// Where the profiles lie: for the roles `projector` and `query`.
+    pub storage: Option<Arc<dyn Storage>>,
+    /// The profiles as readers see them.
+    pub profiles: Option<Arc<Profiles>>,
     /// The role `intake`.
     pub intake: Option<Arc<Intake>>,
     /// The role `projector`.
@@ -44,6 +48,16 @@ pub struct Stores {
     pub engine: Option<Arc<Engine>>,
     /// Where it is recorded how far imports came.
     pub imports: PathBuf,
+}
+
+/// Stores that are open, before anything is wired over them.
+pub struct Opened {
+    pub journal: Arc<dyn Journal>,
+    pub vault: Option<Arc<dyn Vault>>,
+    pub storage: Option<Arc<dyn Storage>>,
+    pub random: Arc<dyn RandomSource>,
+    /// Tells this run of the process from every other.
+    pub owner: assent_projection::Owner,
 }
 
 /// A process, open.
@@ -61,68 +75,56 @@ impl Node {
     /// A store cannot be opened or reached; the sentence says which and what to do.
     pub async fn open(config: Config) -> Result<Self, Failure> {
         let random: Arc<dyn RandomSource> = Arc::new(clock::generator());
+        let owner = assent_projection::Owner::random(&random);
         let journal = stores::journal(&config).await?;
         let vault = match config.roles.is_empty() {
             true => None,
             false => Some(stores::vault(&config, &random)?),
         };
-        Self::over(config, journal, vault, random).await
+        let reads = [ProcessRole::Projector, ProcessRole::Query];
+        let storage = match reads.into_iter().any(|role| config.roles.has(role)) {
+            true => Some(stores::profiles(&config, owner).await?),
+            false => None,
+        };
+        let opened = Opened {
+            journal,
+            vault,
+            storage,
+            random,
+            owner,
+        };
+        Self::over(config, opened).await
     }
 
     /// Wires what the roles need over stores that are open.
     ///
     /// # Errors
     /// As [`Node::open`].
-    async fn over(
-        config: Config,
-        journal: Arc<dyn Journal>,
-        vault: Option<Arc<dyn Vault>>,
-        random: Arc<dyn RandomSource>,
-    ) -> Result<Self, Failure> {
-        let knowledge = knowledge(&config, &journal, vault.as_ref()).await?;
-        let mut opened = Stores {
-            journal: Arc::clone(&journal),
-            knowledge: knowledge.clone(),
-            vault: vault.clone(),
+    pub async fn over(config: Config, opened: Opened) -> Result<Self, Failure> {
+        let mut stores = Stores {
+            knowledge: knowledge(&config, &opened).await?,
+            profiles: opened.storage.clone().map(Profiles::new).map(Arc::new),
+            journal: opened.journal,
+            vault: opened.vault,
+            storage: opened.storage,
             intake: None,
             projection: None,
             engine: None,
             imports: config.data_dir.join("imports"),
         };
-        if let Some(vault) = &vault {
-            let storage = stores::profiles(&config)?;
-            let profiles = Arc::new(Profiles::new(Arc::clone(&storage)));
-            let has = |role| config.roles.has(role);
-            if has(ProcessRole::Intake) {
-                let received = receipts::latest(journal.as_ref()).await;
-                let received = received.explained("journal")?;
-                opened.intake = Some(intake(&config, &opened, vault, &random, received)?);
-            }
-            if has(ProcessRole::Projector) {
-                let parts = Parts {
-                    journal: Arc::clone(&journal),
-                    vault: Arc::clone(vault),
-                    storage,
-                    group: Arc::new(assent_journal::Alone::new(config.partitions)),
-                    owner: assent_projection::Owner::random(&random),
-                };
-                let projection =
-                    Projection::open(&config, parts, Arc::clone(&profiles), knowledge.clone())?;
-                opened.projection = Some(Arc::new(projection));
-            }
-            if let Knowledge::Indexed(permit) = &knowledge {
-                let stores = assent_segment::Stores {
-                    permit: Arc::clone(permit),
-                    journal: Arc::clone(&journal),
-                    vault: Arc::clone(vault),
-                    profiles,
-                };
-                let limits = config.query.limits.clone();
-                let clock = Arc::new(clock::now);
-                opened.engine = Some(Engine::new(stores, clock, random, limits));
-            }
+        let has = |role| config.roles.has(role);
+        if has(ProcessRole::Intake) {
+            let received = receipts::latest(stores.journal.as_ref()).await;
+            let received = received.explained("journal")?;
+            stores.intake = Some(intake(&config, &stores, &opened.random, received)?);
         }
-        let stores = Arc::new(opened);
+        if has(ProcessRole::Projector) {
+            stores.projection = Some(projection(&config, &stores, opened.owner)?);
+        }
+        if has(ProcessRole::Query) {
+            stores.engine = Some(engine(&config, &stores, opened.random)?);
+        }
+        let stores = Arc::new(stores);
         Ok(Self {
             ready: Arc::new(Ready::new(Arc::clone(&stores))),
             config,
@@ -226,32 +228,33 @@ fn lacking(role: ProcessRole) -> Failure {
     Failure::failed(format!("this process does not have the role {role}"))
 }
 
-/// Queries need the permit index, and with it everybody's history; without them definitions and receipts are enough.
-async fn knowledge(
-    config: &Config,
-    journal: &Arc<dyn Journal>,
-    vault: Option<&Arc<dyn Vault>>,
-) -> Result<Knowledge, Failure> {
+/// Queries need the permit index, and with it everybody's history; without them definitions are enough, and for intake
+/// (and for whoever only looks) the latest receipt.
+async fn knowledge(config: &Config, opened: &Opened) -> Result<Knowledge, Failure> {
     let permits = config.query.permit.clone();
-    match vault {
-        Some(vault) if config.roles.has(ProcessRole::Query) => {
-            let permit = Permit::start(Arc::clone(journal), Arc::clone(vault), permits)
-                .explained("permit index")?;
-            loaded(&permit).await?;
-            Ok(Knowledge::Indexed(Arc::new(permit)))
-        }
-        Some(_) | None => {
-            let follow = if config.roles.has(ProcessRole::Intake) {
-                Follow::Receipts
-            } else {
-                Follow::Definitions
-            };
-            let follower = Follower::start(Arc::clone(journal), follow, permits.barrier_timeout)
-                .await
-                .explained("definitions")?;
-            Ok(Knowledge::Followed(follower))
-        }
+    let journal = Arc::clone(&opened.journal);
+    if config.roles.has(ProcessRole::Query) {
+        let vault = needed(opened.vault.as_ref(), ProcessRole::Query)?;
+        let permit =
+            Permit::start(journal, Arc::clone(vault), permits).explained("permit index")?;
+        loaded(&permit).await?;
+        return Ok(Knowledge::Indexed(Arc::new(permit)));
     }
+    let projects_only =
+        config.roles.has(ProcessRole::Projector) && !config.roles.has(ProcessRole::Intake);
+    let follow = match opened.vault.is_some() && !projects_only {
+        true => Follow::Receipts,
+        false => Follow::Definitions,
+    };
+    let follower = Follower::start(journal, follow, permits.barrier_timeout)
+        .await
+        .explained("definitions")?;
+    Ok(Knowledge::Followed(follower))
+}
+
+/// A store without which a role cannot be.
+fn needed<T>(store: Option<&T>, role: ProcessRole) -> Result<&T, Failure> {
+    store.ok_or_else(|| Failure::failed(format!("the role {role} was given no store")))
 }
 
 /// Waits until the permit index holds what the journal holds: as long as it takes, while it moves on. A barrier's own
@@ -276,7 +279,6 @@ async fn loaded(permit: &Permit) -> Result<(), Failure> {
 fn intake(
     config: &Config,
     stores: &Stores,
-    vault: &Arc<dyn Vault>,
     random: &Arc<dyn RandomSource>,
     received: Timestamp,
 ) -> Result<Arc<Intake>, Failure> {
@@ -285,8 +287,9 @@ fn intake(
     let calendar = knowledge.registry().settings().calendar;
     let registry: Arc<dyn CurrentRegistry> = match &config.journal {
         JournalKind::Embedded => Arc::new(Alone(knowledge)),
-        JournalKind::Kafka(_) => Arc::new(AmongOthers(knowledge)),
+        JournalKind::Kafka(_) => Arc::new(AmongOthers::new(knowledge)),
     };
+    let vault = needed(stores.vault.as_ref(), ProcessRole::Intake)?;
     let intake = Intake::with_limits(
         Arc::clone(&stores.journal),
         Arc::clone(vault),
@@ -312,6 +315,43 @@ fn intake(
         intake.ask(Arc::new(Log(Arc::clone(permit))));
     }
     Ok(Arc::new(intake))
+}
+
+fn projection(
+    config: &Config,
+    stores: &Stores,
+    owner: assent_projection::Owner,
+) -> Result<Arc<Projection>, Failure> {
+    let role = ProcessRole::Projector;
+    let parts = Parts {
+        journal: Arc::clone(&stores.journal),
+        vault: Arc::clone(needed(stores.vault.as_ref(), role)?),
+        storage: Arc::clone(needed(stores.storage.as_ref(), role)?),
+        group: stores::group(config)?,
+        owner,
+    };
+    let profiles = Arc::clone(needed(stores.profiles.as_ref(), role)?);
+    let knowledge = stores.knowledge.clone();
+    Projection::open(config, parts, profiles, knowledge).map(Arc::new)
+}
+
+fn engine(
+    config: &Config,
+    stores: &Stores,
+    random: Arc<dyn RandomSource>,
+) -> Result<Arc<Engine>, Failure> {
+    let role = ProcessRole::Query;
+    let Knowledge::Indexed(permit) = &stores.knowledge else {
+        return Err(Failure::failed("queries need the permit index"));
+    };
+    let stores = assent_segment::Stores {
+        permit: Arc::clone(permit),
+        journal: Arc::clone(&stores.journal),
+        vault: Arc::clone(needed(stores.vault.as_ref(), role)?),
+        profiles: Arc::clone(needed(stores.profiles.as_ref(), role)?),
+    };
+    let limits = config.query.limits.clone();
+    Ok(Engine::new(stores, Arc::new(clock::now), random, limits))
 }
 
 /// What a process needs that is opened for one command. Embedded stores belong to one process, which then does

@@ -1,14 +1,16 @@
-//! The role `projector`: keeps the profiles caught up with the journal, and tells how far behind they are.
+//! The role `projector`: keeps the shards that its group gives caught up with the journal, and tells how far behind the
+//! profiles are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use assent_consent::Calendar;
 use assent_event::topics;
 use assent_intake::Unheard;
-use assent_journal::{Checkpoint, Journal, Topic};
+use assent_journal::{Checkpoint, Group, Journal, Topic};
 use assent_programme::{RegistryState, TraitCatalog};
-use assent_projection::{Definitions, Parts, Profiles, Progress, Projector};
+use assent_projection::{Definitions, Parts, Profiles, Progress, Projector, Snapshot};
 use assent_server::{Problem, Projected};
 use parking_lot::Mutex as Short;
 use tokio::sync::{Mutex, watch};
@@ -18,12 +20,19 @@ use tracing::Instrument as _;
 use crate::config::Config;
 use crate::failure::{Explained, Failure};
 use crate::knowledge::Knowledge;
+use crate::metrics;
+use crate::readiness;
+
+/// How long whoever asks for a fold waits for the group's first word: a new member is told in some seconds.
+const FIRST_WORD: Duration = Duration::from_secs(15);
 
 /// Folds events into the profiles.
 pub struct Projection {
     journal: Arc<dyn Journal>,
     knowledge: Knowledge,
     profiles: Arc<Profiles>,
+    /// The shards given to this process.
+    given: watch::Receiver<BTreeSet<u32>>,
     projector: Mutex<Projector>,
     /// Why the last fold failed, if it did.
     trouble: Short<Option<String>>,
@@ -32,8 +41,9 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Opens the profiles, which the first fold makes where they are missing. Traits that cannot be columns do not keep it
-    /// from opening, or nobody could mend them: the projection stands still, and readiness says so.
+    /// A projection that holds nothing yet; the first fold takes shards over, and makes the profiles where they are
+    /// missing. Traits that cannot be columns do not keep it from opening, or nobody could mend them: the projection
+    /// stands still, and readiness says so.
     ///
     /// # Errors
     /// The projector cannot be had.
@@ -44,6 +54,7 @@ impl Projection {
         knowledge: Knowledge,
     ) -> Result<Self, Failure> {
         let journal = Arc::clone(&parts.journal);
+        let given = Group::shards(&*parts.group);
         // Each fold takes over the definitions in force first.
         let none = Definitions::new(TraitCatalog::default(), Calendar::default());
         let projector =
@@ -52,6 +63,7 @@ impl Projection {
             journal,
             knowledge,
             profiles,
+            given,
             projector: Mutex::new(projector),
             trouble: Short::new(None),
             linger: config.projection.linger,
@@ -62,7 +74,9 @@ impl Projection {
     /// Keeps the profiles caught up with the journal until told to stop.
     pub fn run_until(self: Arc<Self>, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
         tokio::spawn(async move {
+            let mut given = self.given.clone();
             while !*stopped.borrow() {
+                given.mark_unchanged();
                 let pause = async {
                     match self.catch_up().await {
                         Ok(progress) => self.news_after(&progress).await,
@@ -75,6 +89,8 @@ impl Projection {
                 tokio::select! {
                     () = pause => {}
                     _ = stopped.changed() => {}
+                    // A fold that is under way sees by itself; one that waits is woken.
+                    _ = changed_or_never(&mut given) => {}
                 }
             }
             // Requests that were answered while stopping are folded, too.
@@ -84,11 +100,14 @@ impl Projection {
         })
     }
 
-    /// Catches up, or folds everything anew.
+    /// Catches up, or has everything folded anew.
     ///
     /// # Errors
     /// As a problem of the owner's request.
     pub async fn project(&self, rebuild: bool) -> Result<Projected, Problem> {
+        let mut given = self.given.clone();
+        // Running out of time is an answer, too: others may have all the shards.
+        let _ = tokio::time::timeout(FIRST_WORD, given.wait_for(|shards| !shards.is_empty())).await;
         let progress = match rebuild {
             true => self.fold(async |projector| projector.rebuild().await).await,
             false => self.catch_up().await,
@@ -109,11 +128,16 @@ impl Projection {
             folded: progress.counts.folded,
             duplicates: progress.counts.duplicates,
             skipped: progress.counts.skipped.values().sum(),
+            shards: progress.shards.into_keys().collect(),
+            to_be_rebuilt: progress.to_be_rebuilt.into_iter().collect(),
         })
     }
 
     /// Why the profiles are not kept up to date just now.
     pub fn trouble(&self) -> Option<String> {
+        if self.given.has_changed().is_err() {
+            return Some("it has left the group of projectors for good; start it again".to_owned());
+        }
         self.trouble.lock().clone()
     }
 
@@ -126,26 +150,28 @@ impl Projection {
             .map(|_| "the last fold failed; `assent doctor` says why")
     }
 
-    /// How many records the profiles do not hold yet, by topic and partition.
+    /// How many records of the shards given to this process the profiles do not hold yet, by topic and partition; zero
+    /// for the shards of others.
     ///
     /// # Errors
     /// When the journal or the profiles cannot be asked.
     pub async fn behind(&self) -> Result<Checkpoint, Failure> {
-        let topics = [topics::PROFILE, topics::BEHAVIOUR].map(Topic::new);
-        let ends = self
-            .journal
-            .end_positions(&topics)
-            .await
-            .explained("journal")?;
         // Not asked of the projector, which may be busy for long.
-        let profiles = Arc::clone(&self.profiles);
-        let snapshot = tokio::task::spawn_blocking(move || profiles.latest())
+        let snapshot = readiness::load(Arc::clone(&self.profiles))
             .await
-            .explained("profiles")?
             .explained("profiles")?;
-        let folded =
-            snapshot.map_or_else(Checkpoint::new, |snapshot| snapshot.manifest().checkpoint());
-        Ok(difference(&ends, &folded))
+        let behind = behind(&*self.journal, snapshot.as_ref()).await?;
+        let given = self.given.borrow().clone();
+        let mut ours = Checkpoint::new();
+        for (topic, partition, records) in behind.iter() {
+            let records = if given.contains(&partition) {
+                records
+            } else {
+                0
+            };
+            ours.set(topic, partition, records);
+        }
+        Ok(ours)
     }
 
     /// Folds what the journal holds, with the definitions in force.
@@ -168,6 +194,12 @@ impl Projection {
         };
         let outcome = outcome.await;
         *self.trouble.lock() = outcome.as_ref().err().map(Stopped::to_string);
+        if let Ok(progress) = &outcome {
+            for fenced in &progress.fenced {
+                tracing::info!(%fenced, "a shard was lost; nothing of what was folded and not committed is visible");
+            }
+            metrics::folded(progress);
+        }
         outcome
     }
 
@@ -185,6 +217,13 @@ impl Projection {
     }
 }
 
+/// Returns when the shards given have changed. A group that was left gives no more, and is told by the next fold.
+async fn changed_or_never(given: &mut watch::Receiver<BTreeSet<u32>>) {
+    if given.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Why a fold did not go well.
 #[derive(Debug, thiserror::Error)]
 enum Stopped {
@@ -196,14 +235,23 @@ enum Stopped {
     Fold(#[from] assent_projection::Error),
 }
 
-/// What `ends` holds beyond `reached`, by topic and partition.
-pub fn difference(ends: &Checkpoint, reached: &Checkpoint) -> Checkpoint {
+/// How many records a snapshot of the profiles does not hold yet, by topic and partition.
+///
+/// # Errors
+/// When the journal cannot be asked.
+pub async fn behind(
+    journal: &dyn Journal,
+    snapshot: Option<&Snapshot>,
+) -> Result<Checkpoint, Failure> {
+    let topics = [topics::PROFILE, topics::BEHAVIOUR].map(Topic::new);
+    let ends = journal.end_positions(&topics).await.explained("journal")?;
+    let folded = snapshot.map_or_else(Checkpoint::new, |snapshot| snapshot.manifest().checkpoint());
     let mut behind = Checkpoint::new();
     for (topic, partition, end) in ends.iter() {
-        let more = end.saturating_sub(reached.get(topic, partition));
+        let more = end.saturating_sub(folded.get(topic, partition));
         behind.set(topic, partition, more);
     }
-    behind
+    Ok(behind)
 }
 
 fn definitions(registry: &RegistryState) -> Definitions {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use assent_consent::SubjectId;
 use assent_event::KeyClass;
+use assent_projection::{Profiles, Snapshot};
 use assent_server::{NotReady, Readiness};
 use assent_vault::Vault;
 
@@ -74,7 +75,9 @@ impl Ready {
             return;
         };
         missing.extend(in_time("query/barrier", engine.permit().barrier()).await);
-        missing.extend(in_time("query/profiles", engine.profiles_load()).await);
+        if let Some(profiles) = &self.stores.profiles {
+            missing.extend(in_time("query/profiles", load(Arc::clone(profiles))).await);
+        }
     }
 }
 
@@ -105,6 +108,14 @@ pub async fn answers(vault: Arc<dyn Vault>) -> Result<(), String> {
         .await
         .map_err(|error| error.to_string())?
         .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+/// Whether the newest profiles can be loaded; there being none yet is no fault.
+pub async fn load(profiles: Arc<Profiles>) -> Result<Option<Snapshot>, String> {
+    tokio::task::spawn_blocking(move || profiles.latest())
+        .await
+        .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())
 }
 

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use assent_projection::Profiles;
 use assent_server::Metrics;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -16,6 +18,10 @@ use crate::config::Config;
 use crate::failure::{Explained, Failure};
 use crate::metrics::{self, Numbers};
 use crate::node::Node;
+use crate::readiness;
+
+/// How often the newest profiles are asked for when nobody queries.
+const REFRESH: Duration = Duration::from_secs(60);
 
 /// `assent serve`.
 ///
@@ -99,6 +105,9 @@ impl Serving {
                 }
             }),
         ];
+        if let Some(profiles) = node.stores().profiles.clone() {
+            tokio::spawn(refresh(profiles, folding.clone()));
+        }
         let projection = node.stores().projection.clone();
         Ok(Self {
             projector: projection.map(|projection| projection.run_until(folding)),
@@ -136,13 +145,31 @@ impl Serving {
             tracing::warn!("something was still open when the time to drain was over");
         }
         let _ = std::fs::remove_file(&server.socket);
-        Ok(())
+        // Leaving the group of projectors is a question to the brokers, which blocks.
+        let node = self.node;
+        tokio::task::spawn_blocking(move || drop(node))
+            .await
+            .explained("stores")
     }
 }
 
 async fn ended(task: JoinHandle<()>) {
     if let Err(error) = task.await {
         tracing::error!(%error, "a task broke");
+    }
+}
+
+/// Asks for the newest profiles now and then, whether or not anybody queries: with that, local copies of what was erased
+/// go.
+async fn refresh(profiles: Arc<Profiles>, stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        if let Err(error) = readiness::load(Arc::clone(&profiles)).await {
+            tracing::debug!(error, "the newest profiles cannot be loaded just now");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(REFRESH) => {}
+            () = until(stopped.clone()) => {}
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal};
-use assent_journal_kafka::KafkaJournal;
-use assent_projection::{LocalStorage, Storage};
+use assent_journal::{Alone, EmbeddedConfig, EmbeddedJournal, Group, Journal};
+use assent_journal_kafka::{KafkaGroup, KafkaJournal};
+use assent_projection::{LocalStorage, ObjectStorage, Owner, Storage};
 use assent_vault::{EmbeddedVault, MasterKey, RandomSource, Vault};
 use assent_vault_postgres::PostgresVault;
 
@@ -70,14 +70,40 @@ pub fn vault(config: &Config, random: &Arc<dyn RandomSource>) -> Result<Arc<dyn 
     }
 }
 
-/// Where the profiles lie.
+/// Where the profiles lie. A bucket is tried out.
 ///
 /// # Errors
-/// Their directory cannot be made.
-pub fn profiles(config: &Config) -> Result<Arc<dyn Storage>, Failure> {
-    let Profiles::Local(dir) = &config.profiles;
-    private_dir(dir)?;
-    Ok(Arc::new(LocalStorage::new(dir)))
+/// The directory cannot be made; the bucket cannot be reached, or does not exclude; its cache is another process's.
+pub async fn profiles(config: &Config, owner: Owner) -> Result<Arc<dyn Storage>, Failure> {
+    match &config.profiles {
+        Profiles::Local(dir) => {
+            private_dir(dir)?;
+            Ok(Arc::new(LocalStorage::new(dir)))
+        }
+        Profiles::S3(places) => {
+            let (bucket, cache) = places.as_ref().clone();
+            private_dir(&cache.dir)?;
+            let opened = move || ObjectStorage::s3(&bucket, cache, &owner);
+            let opened = tokio::task::spawn_blocking(opened).await;
+            Ok(Arc::new(
+                opened.explained("profiles")?.explained("profiles")?,
+            ))
+        }
+    }
+}
+
+/// How projectors share the work: one on an embedded journal has all of it.
+///
+/// # Errors
+/// The settings are none that Kafka's client takes.
+pub fn group(config: &Config) -> Result<Arc<dyn Group>, Failure> {
+    match &config.journal {
+        JournalKind::Embedded => Ok(Arc::new(Alone::new(config.partitions))),
+        JournalKind::Kafka(kafka) => {
+            let group = KafkaGroup::join(&kafka.journal, &kafka.group);
+            Ok(Arc::new(group.explained("the group of projectors")?))
+        }
+    }
 }
 
 fn master_key(at: &SecretAt) -> Result<MasterKey, Failure> {

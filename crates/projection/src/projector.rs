@@ -58,8 +58,8 @@ impl Parts {
 /// Folds the profile and behaviour topics into the projection of one storage, together with others of its group.
 pub struct Projector {
     journal: Arc<dyn Journal>,
-    /// Kept, since what it gives ends with it.
-    _group: Arc<dyn Group>,
+    /// Gives shards as long as it hears that they are worked on.
+    group: Arc<dyn Group>,
     assigned: watch::Receiver<BTreeSet<u32>>,
     definitions: Definitions,
     settings: Settings,
@@ -98,7 +98,7 @@ impl Projector {
         Ok(Self {
             journal,
             assigned: group.shards(),
-            _group: group,
+            group,
             definitions,
             settings,
             topics: [topics::PROFILE, topics::BEHAVIOUR].map(Topic::new),
@@ -227,6 +227,7 @@ impl Projector {
 
     /// Takes over what the group gives. Where the shards stand, and where their partitions end now.
     async fn begin(&mut self) -> Result<(BTreeMap<u32, Checkpoint>, Checkpoint), Error> {
+        self.group.working();
         let wish = Wish {
             shards: self.assigned()?,
             partitions: self.partitions()?,
@@ -251,6 +252,7 @@ impl Projector {
     ) -> Result<(), Error> {
         let mut ahead = self.fetch(&mut stands, end).await?;
         while !ahead.is_empty() {
+            self.group.working();
             let (done, next) = tokio::join!(
                 self.work(move |worker| worker.take_in(ahead)),
                 self.fetch(&mut stands, end)
@@ -313,7 +315,9 @@ impl Projector {
         job: impl FnOnce(&mut Worker) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let worker = Arc::clone(&self.worker);
+        let span = tracing::Span::current();
         let done = tokio::task::spawn_blocking(move || {
+            let _within = span.entered();
             let mut worker = worker.lock().map_err(|_| Error::Worker {
                 reason: "an earlier job panicked".to_owned(),
             })?;

@@ -200,6 +200,8 @@ impl Worker {
     /// Folds batches that begin where their shards stand, and commits. Those of shards lost meanwhile are left alone.
     pub(crate) fn take_in(&mut self, batches: Vec<ShardBatch>) -> Result<(), Error> {
         let begin = Instant::now();
+        let records: usize = batches.iter().map(|batch| batch.records.len()).sum();
+        let _span = tracing::info_span!("projection batch", records).entered();
         let mut taken = Counts::default();
         let mut touched = BTreeSet::new();
         for batch in &batches {
@@ -322,7 +324,8 @@ impl Worker {
             }
             next.swap_when_complete();
             next.forget_when_purged();
-            match self.chain.publish(&mut next)? {
+            let span = tracing::info_span!("projection commit", manifest = next.number);
+            match span.in_scope(|| self.chain.publish(&mut next))? {
                 Committed::Ours => {
                     let stands = self.held.values();
                     metrics::committed(stands.map(|held| &held.now.line().checkpoint));

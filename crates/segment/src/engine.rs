@@ -119,14 +119,6 @@ impl Engine {
         &self.limits
     }
 
-    /// Whether the newest profiles can be loaded; there being none yet is no fault.
-    ///
-    /// # Errors
-    /// As when a session is opened.
-    pub async fn profiles_load(&self) -> Result<()> {
-        crate::session::latest(self).await.map(|_| ())
-    }
-
     /// Waits until definitions and decisions that were acknowledged count (I2).
     ///
     /// # Errors

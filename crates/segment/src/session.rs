@@ -399,7 +399,7 @@ pub(crate) fn refused(error: &assent_permit::Error) -> Error {
     }
 }
 
-pub(crate) async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
+async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
     let profiles = Arc::clone(&engine.stores.profiles);
     let read = tokio::task::spawn_blocking(move || profiles.latest()).await;
     match read {

@@ -135,6 +135,10 @@ pub struct Projected {
     pub duplicates: u64,
     /// Records that could not be read, each recorded with its position.
     pub skipped: u64,
+    /// The shards folded here.
+    pub shards: Vec<u32>,
+    /// Shards, here or elsewhere, that have not caught up in a rebuild.
+    pub to_be_rebuilt: Vec<u32>,
 }
 
 /// A principal to add.

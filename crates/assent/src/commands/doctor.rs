@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use assent_journal_kafka::{KafkaJournal, Severity};
+use assent_projection::Owner;
 use assent_server::{Examined, Finding, Roles};
 use assent_vault::RandomSource;
 use comfy_table::{Table, presets};
@@ -19,7 +20,7 @@ use crate::config::{Config, JournalKind, Kind, Profiles, RawConfig, SETTINGS, So
 use crate::connection::{Connection, TOKEN_FILE};
 use crate::examine::{self, Status, finding};
 use crate::failure::{Explained, Failure};
-use crate::node::Node;
+use crate::node::{Node, Opened};
 use crate::stores;
 
 /// Looks at everything and prints it.
@@ -158,34 +159,45 @@ async fn by_ourselves(config: &Config) -> Vec<Finding> {
         )];
     }
     let mut findings = Vec::new();
+    let mut failed = |check: &str, failure: &Failure, fix: &str| {
+        findings.push(finding(check, Status::Fail, failure, fix));
+    };
+    let random: Arc<dyn RandomSource> = Arc::new(clock::generator());
+    let owner = Owner::random(&random);
     let journal = stores::journal(config).await;
     if let Err(failure) = &journal {
-        findings.push(finding(
-            "journal",
-            Status::Fail,
-            failure,
-            "see that it can be reached; assent topics tells of its topics",
-        ));
+        let fix = "see that it can be reached; assent topics tells of its topics";
+        failed("journal", failure, fix);
     }
-    let random: Arc<dyn RandomSource> = Arc::new(clock::generator());
     let vault = stores::vault(config, &random);
     if let Err(failure) = &vault {
         let fix = "see that it can be reached, and that the master key is the one it was made with";
-        findings.push(finding("vault", Status::Fail, failure, fix));
+        failed("vault", failure, fix);
     }
-    if journal.is_err() || vault.is_err() {
+    let storage = stores::profiles(config, owner).await;
+    if let Err(failure) = &storage {
+        let fix = "see that it can be reached, and that it honours If-None-Match";
+        failed("storage", failure, fix);
+    }
+    let (Ok(journal), Ok(vault), Ok(storage)) = (journal, vault, storage) else {
         return findings;
-    }
-    // Embedded stores are open once at a time.
-    drop((journal, vault));
-    let whole = Config {
-        roles: Roles::all(),
+    };
+    let opened = Opened {
+        journal,
+        vault: Some(vault),
+        storage: Some(storage),
+        random,
+        owner,
+    };
+    // Without a role: to look is not to take part.
+    let looking = Config {
+        roles: Roles::default(),
         ..config.clone()
     };
-    match Node::open(whole).await {
+    match Node::over(looking, opened).await {
         Ok(node) => findings.extend(examine::stores(config, node.stores()).await),
         Err(failure) => findings.push(finding(
-            "stores",
+            "definitions",
             Status::Fail,
             failure,
             "mend what it says",
@@ -197,8 +209,11 @@ async fn by_ourselves(config: &Config) -> Vec<Finding> {
 /// Files, their permissions, and the space they lie in.
 fn this_machine(raw: &RawConfig, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let Profiles::Local(profiles) = &config.profiles;
-    for dir in [&config.data_dir, profiles] {
+    let local = match &config.profiles {
+        Profiles::Local(dir) => dir,
+        Profiles::S3(places) => &places.1.dir,
+    };
+    for dir in [&config.data_dir, local] {
         if dir.is_dir() {
             findings.push(examine::space(dir));
         }
@@ -207,6 +222,7 @@ fn this_machine(raw: &RawConfig, config: &Config) -> Vec<Finding> {
         config.data_dir.clone(),
         config.server.socket.clone(),
         config.data_dir.join(TOKEN_FILE),
+        local.clone(),
     ];
     let secrets = SETTINGS
         .iter()

@@ -24,5 +24,11 @@ pub async fn run(at: At, rebuild: bool) -> Result<(), Failure> {
         "manifest {}: {} events folded, {} duplicates, {} skipped",
         answer["manifest"], answer["folded"], answer["duplicates"], answer["skipped"]
     );
+    let left = answer["to_be_rebuilt"].as_array().map_or(0, Vec::len);
+    if left > 0 {
+        eprintln!(
+            "{left} shards are still to be rebuilt by the projectors that hold them; queries see the old profiles"
+        );
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ use assent_event::topics;
 use assent_journal::Topic;
 use assent_journal_kafka as kafka;
 use assent_journal_kafka::{GroupConfig, KafkaConfig, Mechanism, Replication, Sasl, Security};
+use assent_projection::{CacheSettings, S3Credentials, S3Settings};
 use assent_server::Roles;
 use assent_vault_postgres::{Password, PostgresConfig, Tls};
 
@@ -185,6 +186,7 @@ impl Reader<'_> {
             Topic::new(topics::PROFILE),
         );
         group.session_timeout = self.span("journal.kafka.session_timeout");
+        group.max_silence = self.span("journal.kafka.max_silence");
         Kafka { journal, group }
     }
 
@@ -197,10 +199,9 @@ impl Reader<'_> {
         };
         let security = self.text("journal.kafka.security");
         let mechanism = self.text("journal.kafka.sasl_mechanism");
-        let name = match self.raw.value("journal.kafka.sasl_name") {
-            Some(Value::Text(name)) => name.clone(),
-            _ => String::new(),
-        };
+        let name = self
+            .text_if_set("journal.kafka.sasl_name")
+            .unwrap_or_default();
         match security.as_str() {
             "sasl_tls" => {
                 if name.is_empty() {
@@ -277,7 +278,7 @@ impl Reader<'_> {
     /// Nothing only beside a fault.
     fn postgres(&mut self) -> Option<PostgresConfig> {
         const CONNECTION: &str = "vault.postgres.connection";
-        let Some(Value::Text(connection)) = self.raw.value(CONNECTION).cloned() else {
+        let Some(connection) = self.text_if_set(CONNECTION) else {
             self.fault(CONNECTION, "is needed for kind = \"postgres\"");
             return None;
         };
@@ -313,7 +314,44 @@ impl Reader<'_> {
     }
 
     fn profiles(&mut self) -> Profiles {
-        Profiles::Local(self.path("profiles.dir"))
+        match self.text("profiles.kind").as_str() {
+            "s3" => Profiles::S3(Box::new((self.bucket(), self.cache()))),
+            _ => Profiles::Local(self.path("profiles.dir")),
+        }
+    }
+
+    fn bucket(&mut self) -> S3Settings {
+        let bucket = self.text_if_set("profiles.s3.bucket").unwrap_or_else(|| {
+            self.fault("profiles.s3.bucket", "is needed for kind = \"s3\"");
+            String::new()
+        });
+        let access_key_id = self.text_if_set("profiles.s3.access_key_id");
+        S3Settings {
+            bucket,
+            prefix: self.text("profiles.s3.prefix"),
+            region: self.text("profiles.s3.region"),
+            endpoint: self.text_if_set("profiles.s3.endpoint"),
+            allow_http: self.flag("profiles.s3.allow_http"),
+            credentials: access_key_id.map(|id| self.key_of_s3(id)),
+        }
+    }
+
+    fn key_of_s3(&mut self, access_key_id: String) -> S3Credentials {
+        const TOKEN: &str = "profiles.s3.session_token";
+        let secret = self.secret("profiles.s3.secret_access_key");
+        let token = self.raw.secret(TOKEN).map(|_| self.secret(TOKEN));
+        S3Credentials {
+            access_key_id,
+            secret_access_key: secret.expose().to_owned(),
+            session_token: token.map(|token| token.expose().to_owned()),
+        }
+    }
+
+    fn cache(&mut self) -> CacheSettings {
+        CacheSettings {
+            dir: self.path("profiles.cache.dir"),
+            bytes: self.size("profiles.cache.bytes") as u64,
+        }
     }
 
     fn query(&mut self) -> Query {
@@ -345,10 +383,7 @@ impl Reader<'_> {
         if !(0.0..=1.0).contains(&ratio) {
             self.fault("telemetry.traces_ratio", "a share is from 0 to 1");
         }
-        let endpoint = match self.raw.value("telemetry.traces_endpoint") {
-            Some(Value::Text(endpoint)) => Some(endpoint.clone()),
-            _ => None,
-        };
+        let endpoint = self.text_if_set("telemetry.traces_endpoint");
         if endpoint
             .as_ref()
             .is_some_and(|endpoint| !endpoint.starts_with("http://"))
@@ -375,6 +410,13 @@ impl Reader<'_> {
         match self.raw.value(key) {
             Some(Value::Text(text)) => text.clone(),
             _ => self.unlisted(key),
+        }
+    }
+
+    fn text_if_set(&self, key: &str) -> Option<String> {
+        match self.raw.value(key) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
         }
     }
 

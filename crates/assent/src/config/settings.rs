@@ -143,6 +143,14 @@ pub const SECTIONS: &[Section] = &[
         about: &["What the projector writes and queries read."],
     },
     Section {
+        name: "profiles.s3",
+        about: &["Only for kind = \"s3\"."],
+    },
+    Section {
+        name: "profiles.cache",
+        about: &["Copies of a bucket's files, for kind = \"s3\"."],
+    },
+    Section {
         name: "intake",
         about: &["What one request to take events in may hold."],
     },
@@ -254,9 +262,7 @@ pub const SETTINGS: &[Setting] = &[
         "journal.kafka.min_in_sync",
         Kind::Whole,
         "2",
-        &[
-            "Copies that must stand before a record is acknowledged. For `assent topics --create` only.",
-        ],
+        &["Copies that must stand before a record is acknowledged."],
     ),
     unset(
         "journal.kafka.behaviour_retention",
@@ -338,6 +344,15 @@ pub const SETTINGS: &[Setting] = &[
         "10s",
         &[
             "After this without a sign of life a projector's share goes to others. Brokers take six seconds at least.",
+        ],
+    ),
+    is(
+        "journal.kafka.max_silence",
+        Kind::Span,
+        "10m",
+        &[
+            "After this without a finished step a projector gives its share up: it lives, but is stuck. Longer than a",
+            "compaction takes.",
         ],
     ),
     is(
@@ -433,15 +448,80 @@ pub const SETTINGS: &[Setting] = &[
     ),
     is(
         "profiles.kind",
-        Kind::Choice(&["local"]),
+        Kind::Choice(&["local", "s3"]),
         "local",
-        &["local: a directory."],
+        &["local, a directory; or s3, a bucket that several machines share."],
     ),
     below(
         "profiles.dir",
         Kind::Path,
         "profiles",
-        &["The directory, for kind = \"local\"."],
+        &["The directory, for kind = \"local\". Processes on one machine may share it."],
+    ),
+    unset(
+        "profiles.s3.bucket",
+        Kind::Text,
+        "profiles",
+        &[
+            "The bucket. It must honour `If-None-Match: *` when an object is put, which is tried out at the start, and should",
+            "have a rule that removes unfinished uploads.",
+        ],
+    ),
+    is(
+        "profiles.s3.prefix",
+        Kind::Text,
+        "",
+        &["What the names of all objects begin with."],
+    ),
+    is(
+        "profiles.s3.region",
+        Kind::Text,
+        "us-east-1",
+        &["The region."],
+    ),
+    unset(
+        "profiles.s3.endpoint",
+        Kind::Text,
+        "https://s3.example.com",
+        &["The address of the service; Amazon's in that region when it is not set."],
+    ),
+    is(
+        "profiles.s3.allow_http",
+        Kind::Flag,
+        "false",
+        &[
+            "Whether the address may begin with http://. Profiles are in clear, so for tests on one machine only.",
+        ],
+    ),
+    unset(
+        "profiles.s3.access_key_id",
+        Kind::Text,
+        "AKIA0000EXAMPLE",
+        &["Who asks; when it is not set, who the machine's metadata service says."],
+    ),
+    unset(
+        "profiles.s3.secret_access_key",
+        Kind::Secret,
+        "/run/secrets/s3-secret-access-key",
+        &["The secret that goes with it."],
+    ),
+    unset(
+        "profiles.s3.session_token",
+        Kind::Secret,
+        "/run/secrets/s3-session-token",
+        &["The token of a key that is valid for some time only."],
+    ),
+    below(
+        "profiles.cache.dir",
+        Kind::Path,
+        "cache",
+        &["A directory of this process alone. The copies are in clear."],
+    ),
+    is(
+        "profiles.cache.bytes",
+        Kind::Size,
+        "10GiB",
+        &["How much is kept; what was used longest ago goes first."],
     ),
     is(
         "intake.event_bytes",
@@ -499,7 +579,7 @@ pub const SETTINGS: &[Setting] = &[
         "projector.max_files",
         Kind::Whole,
         "12",
-        &["A table with more files than this is compacted."],
+        &["A table of a shard with more files than this is compacted."],
     ),
     is(
         "projector.keep_manifests",

@@ -9,7 +9,7 @@ use assent_server::{ProcessRole, Roles};
 use super::raw::Origin;
 use super::settings::{Preset, SECTIONS, SETTINGS};
 use super::value::Kind;
-use super::{Config, JournalKind, RawConfig, Sources, VaultKind, show};
+use super::{Config, JournalKind, Profiles, RawConfig, Sources, VaultKind, show};
 
 /// A folder with a configuration file of this text.
 struct Folder(tempfile::TempDir);
@@ -435,4 +435,40 @@ fn a_shared_vault_is_reached_without_a_password_in_the_file() {
     let far =
         of("connection = \"postgres://us@db.example:5432/assent\"\nauthority_file = \"ca.pem\"\n");
     assert_eq!(far.faults(), [""; 0]);
+}
+
+#[test]
+fn a_bucket_is_asked_by_a_key_whose_secret_stands_elsewhere() {
+    let of = |lines: &str| {
+        Folder::with(&format!(
+            "version = 1\n[profiles]\nkind = \"s3\"\n[profiles.s3]\n{lines}"
+        ))
+    };
+    assert_eq!(
+        of("").faults(),
+        ["default: profiles.s3.bucket: is needed for kind = \"s3\""]
+    );
+    let by_the_machine = of("bucket = \"b\"\n");
+    let config = Config::load(&by_the_machine.sources()).unwrap();
+    let Profiles::S3(places) = config.profiles else {
+        panic!("a directory");
+    };
+    assert!(places.0.credentials.is_none());
+    assert_eq!(places.1.dir, Path::new("assent-data/cache"));
+
+    let keyed = "bucket = \"b\"\naccess_key_id = \"us\"\n";
+    assert!(of(keyed).faults()[0].contains("profiles.s3.secret_access_key: is needed"));
+    let folder = of(&format!("{keyed}secret_access_key_file = \"secret\"\n"));
+    std::fs::write(folder.0.path().join("secret"), "planted-secret\n").unwrap();
+    let config = Config::load(&folder.sources()).unwrap();
+    let Profiles::S3(places) = config.profiles else {
+        panic!("a directory");
+    };
+    let key = places.0.credentials.unwrap();
+    assert_eq!(
+        (key.access_key_id.as_str(), key.secret_access_key.as_str()),
+        ("us", "planted-secret")
+    );
+    let raw = RawConfig::layered(&folder.sources()).unwrap();
+    assert!(!show::as_json(&raw).contains("planted"));
 }

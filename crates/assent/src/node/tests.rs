@@ -300,9 +300,16 @@ async fn losable(dir: &Path, roles: &str) -> (Node, Arc<Away>) {
     let journal = Arc::new(LosableJournal(journal, Arc::clone(&away)));
     let vault = stores::vault(&config, &random).unwrap();
     let vault = Arc::new(LosableVault(vault, Arc::clone(&away)));
-    let node = Node::over(config, journal, Some(vault), random)
-        .await
-        .unwrap();
+    let owner = assent_projection::Owner::random(&random);
+    let storage = stores::profiles(&config, owner).await.unwrap();
+    let opened = Opened {
+        journal,
+        vault: Some(vault),
+        storage: Some(storage),
+        random,
+        owner,
+    };
+    let node = Node::over(config, opened).await.unwrap();
     (node, away)
 }
 

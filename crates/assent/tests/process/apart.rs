@@ -13,18 +13,21 @@ use serde_json::{Value, json};
 
 use crate::running::{Server, assent_with, repository};
 
+/// Shards of the deployment.
+const PARTITIONS: u64 = 3;
 /// Withdrawals that are tried.
 const TRIALS: usize = 20;
 
 /// A deployment: one folder, shared stores, a data directory for each process.
 struct Deployment {
     folder: tempfile::TempDir,
+    brokers: String,
     variables: Vec<(String, String)>,
 }
 
 impl Deployment {
-    /// With topics and a schema of its own. `None` without servers, after saying so.
-    fn new() -> Option<Self> {
+    /// With topics and a schema of its own, and its profiles as `profiles` says. `None` without servers, after saying so.
+    fn new(profiles: &str) -> Option<Self> {
         let servers = (
             std::env::var("ASSENT_KAFKA").ok(),
             std::env::var("ASSENT_POSTGRES").ok(),
@@ -57,16 +60,20 @@ impl Deployment {
         }
         let text = format!(
             "version = 1\n[server]\nport = 0\n\
-             [journal]\nkind = \"kafka\"\npartitions = 3\n\
+             [journal]\nkind = \"kafka\"\npartitions = {PARTITIONS}\n\
              [journal.kafka]\nbrokers = \"{brokers}\"\nreplication = 1\nmin_in_sync = 1\n\
              [vault]\nkind = \"postgres\"\nmaster_key_file = \"master.key\"\n\
              [vault.postgres]\nconnection = \"{account}@{rest}\"\npassword_file = \"password\"\nschema = \"{schema}\"\n\
-             [profiles]\ndir = \"profiles\"\n\
+             {profiles}\n\
              [projector]\nlinger = \"20ms\"\npoll = \"500ms\"\n"
         );
         std::fs::write(at("assent.toml"), text).unwrap();
         let variables = vec![("ASSENT_CONFIG".to_owned(), at("assent.toml"))];
-        Some(Self { folder, variables })
+        Some(Self {
+            folder,
+            brokers,
+            variables,
+        })
     }
 
     fn environment(&self) -> Vec<(&str, &str)> {
@@ -101,6 +108,15 @@ impl Deployment {
         let (code, text) = self.assent(name, args);
         assert_eq!(code, Some(0), "{name}: assent {args:?}: {text}");
         text
+    }
+}
+
+impl Drop for Deployment {
+    /// Other tests on these brokers make the topics their own way.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            no_topics(&self.brokers);
+        }
     }
 }
 
@@ -178,6 +194,19 @@ fn ready(server: &Server) -> bool {
         .is_some_and(|answer| answer.status == 200)
 }
 
+/// How many shards a projector holds.
+fn shards(projector: &Server) -> u64 {
+    let answer = projector
+        .request("GET", "/metrics", &[], b"")
+        .expect("answered");
+    let text = String::from_utf8(answer.body).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("assent_projection_shards "));
+    line.and_then(|value| value.parse().ok())
+        .unwrap_or_default()
+}
+
 /// The sample programme with another write key for the shop's back end.
 fn with_another_key(to: &Path) {
     let copied = std::process::Command::new("cp")
@@ -201,7 +230,32 @@ fn with_another_key(to: &Path) {
 
 #[test]
 fn what_one_process_acknowledged_holds_in_all_of_them_at_once() {
-    let Some(deployment) = Deployment::new() else {
+    // One after the other: the topics are the same.
+    several_processes("[profiles]\ndir = \"profiles\"");
+    match std::env::var("ASSENT_S3") {
+        Ok(address) => several_processes(&bucket(&address)),
+        Err(_) => eprintln!("the same with profiles in a bucket is skipped: ASSENT_S3 names none"),
+    }
+}
+
+/// Settings for the bucket of `ASSENT_S3` (`http://127.0.0.1:19900/bucket`), under a prefix of this run's own.
+fn bucket(address: &str) -> String {
+    let (endpoint, bucket) = address.rsplit_once('/').unwrap();
+    let run = tempfile::NamedTempFile::new().unwrap();
+    let run = run
+        .path()
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .replace('.', "");
+    format!(
+        "[profiles]\nkind = \"s3\"\n[profiles.s3]\nbucket = \"{bucket}\"\nprefix = \"apart/{run}\"\n\
+         endpoint = \"{endpoint}\"\nallow_http = true\naccess_key_id = \"test\"\nsecret_access_key_file = \"password\""
+    )
+}
+
+fn several_processes(profiles: &str) {
+    let Some(deployment) = Deployment::new(profiles) else {
         return;
     };
     let (code, talk) = deployment.assent("nobody", &["topics"]);
@@ -211,7 +265,10 @@ fn what_one_process_acknowledged_holds_in_all_of_them_at_once() {
         deployment.serve("intake-a", "intake"),
         deployment.serve("intake-b", "intake"),
     ];
-    let projector = deployment.serve("projector", "projector");
+    let projectors = [
+        deployment.serve("projector-a", "projector"),
+        deployment.serve("projector-b", "projector"),
+    ];
     let queries = [
         deployment.serve("query-a", "query"),
         deployment.serve("query-b", "query"),
@@ -219,7 +276,7 @@ fn what_one_process_acknowledged_holds_in_all_of_them_at_once() {
     assert!(!ready(&intakes[0]), "no source is defined yet");
 
     // Definitions and principals through any process, in force in all of them.
-    deployment.ok("projector", &["apply", "pipelines"]);
+    deployment.ok("projector-a", &["apply", "pipelines"]);
     for intake in &intakes {
         assert!(
             ready(intake),
@@ -294,22 +351,25 @@ fn what_one_process_acknowledged_holds_in_all_of_them_at_once() {
         assert_eq!(told(&queries[trial % 2]), trial as u64 + 1, "trial {trial}");
     }
 
-    // A projector that dies is followed by another, which goes on where the last commit stands.
-    projector.signal_kill();
-    let projector = deployment.serve("projector", "projector");
-    let order = json!({
-        "event": "Order Completed", "userId": customer(0), "messageId": "late",
-        "properties": { "revenue": 1, "currency": "CNY" },
+    // Two projectors share the shards; when one dies the other takes its share over and goes on where the last commit
+    // stands.
+    until("a share for each projector", || {
+        let shares: Vec<u64> = projectors.iter().map(shards).collect();
+        shares.iter().sum::<u64>() == PARTITIONS && shares.iter().all(|share| *share > 0)
     });
-    assert_eq!(
-        intakes[0]
-            .post("/v1/track", "demo-server-key", &order)
-            .unwrap()
-            .status,
-        200
-    );
-    until("the late order", || told(&queries[0]) == TRIALS as u64 + 1);
-    until("a projector that is ready", || ready(&projector));
+    let [first, second] = projectors;
+    first.signal_kill();
+    for trial in 0..TRIALS {
+        let order = json!({
+            "event": "Order Completed", "userId": customer(trial), "messageId": format!("late{trial}"),
+            "properties": { "revenue": 1, "currency": "CNY" },
+        });
+        let answer = intakes[0].post("/v1/track", "demo-server-key", &order);
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    until("the late orders", || told(&queries[0]) == 2 * TRIALS as u64);
+    assert_eq!(shards(&second), PARTITIONS);
+    assert!(ready(&second));
 
     // A command where no server runs joins as one more process.
     let explained = deployment.ok(
@@ -351,11 +411,13 @@ fn what_one_process_acknowledged_holds_in_all_of_them_at_once() {
     with_another_key(&programme);
     deployment.ok("intake-a", &["apply", programme.to_str().unwrap()]);
     for intake in &intakes {
-        let refused = intake.post("/v1/track", "demo-server-key", &order).unwrap();
+        let call = json!({ "event": "Seen", "userId": "c0" });
+        let refused = intake.post("/v1/track", "demo-server-key", &call).unwrap();
         assert_eq!(refused.status, 401, "{:?}", refused.json());
     }
     deployment.ok("query-b", &["doctor"]);
-    for server in intakes.into_iter().chain(queries).chain([projector]) {
+    deployment.ok("nobody", &["doctor"]);
+    for server in intakes.into_iter().chain(queries).chain([second]) {
         assert!(server.stop());
     }
 }

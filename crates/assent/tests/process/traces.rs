@@ -169,6 +169,12 @@ fn a_request_and_the_fold_of_what_it_brought_name_each_other_and_nobody_else() {
         .count();
     assert!(joined >= 6, "{joined} links of {} folds", folds.len());
 
+    let committed = named("projection commit")
+        .iter()
+        .filter(|commit| folds.iter().any(|fold| fold.trace_id == commit.trace_id))
+        .count();
+    assert!(committed >= 1, "a fold leads to its commit");
+
     let bodies = collector.bodies.lock().unwrap().concat();
     let told = String::from_utf8_lossy(&bodies);
     for known in [

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use assent_journal::Group;
 use assent_projection::{
@@ -389,4 +390,36 @@ async fn whoever_has_left_the_group_folds_no_more() {
     assert!(matches!(error, Error::GroupLeft), "{error}");
     let error = projector.run(std::future::pending()).await.unwrap_err();
     assert!(matches!(error, Error::GroupLeft), "{error}");
+}
+
+/// A group of several takes the shards from one that is not heard: with every batch, and when there is nothing to do.
+#[tokio::test]
+async fn the_group_hears_of_every_step() {
+    struct Hearing(tokio::sync::watch::Sender<BTreeSet<u32>>, AtomicUsize);
+    impl Group for Hearing {
+        fn shards(&self) -> tokio::sync::watch::Receiver<BTreeSet<u32>> {
+            self.0.subscribe()
+        }
+
+        fn working(&self) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let room = Room::new();
+    let journal = room.journal(story(35, 40, 3, false));
+    let shards = tokio::sync::watch::Sender::new((0..PARTITIONS).collect());
+    let group = Arc::new(Hearing(shards, AtomicUsize::new(0)));
+    let mut parts = room.alone("p", journal);
+    parts.group = group.clone();
+    let few = Settings {
+        batch_records: 4,
+        ..settings()
+    };
+    let mut projector = Projector::open(parts, definitions(), few).unwrap();
+    let heard = || group.1.swap(0, Ordering::SeqCst);
+    assert_eq!(projector.run_once().await.unwrap().counts.folded, 40);
+    let working = heard();
+    assert!(working >= 10, "{working} signs of life in ten batches");
+    projector.run_once().await.unwrap();
+    assert!(heard() >= 1, "idle is a step, too");
 }
