@@ -151,7 +151,10 @@ mod tests {
         let all = parse("").unwrap();
         assert_eq!(all.companions, Companion::ALL);
         let asked = parse("--without kafka --faults").unwrap();
-        assert_eq!(asked.companions, [Companion::Postgres, Companion::Python]);
+        assert_eq!(
+            asked.companions,
+            [Companion::Postgres, Companion::Python, Companion::S3]
+        );
         assert!(asked.faults);
         for bad in ["--without", "--without redis", "--no-kafka"] {
             parse(bad).unwrap_err();
