@@ -209,9 +209,13 @@ impl Worker {
                 continue;
             };
             if held.now.line().checkpoint != batch.from {
-                // Taken over again in between; the next run reads from where it stands.
-                self.held.insert(batch.shard, held);
-                continue;
+                // A shard is taken over at the beginning of a run only, so nothing can have moved it since.
+                return Err(Error::Worker {
+                    reason: format!(
+                        "records of shard {} were read from elsewhere than where it stands",
+                        batch.shard
+                    ),
+                });
             }
             let counts = held.take_in(&self.tools(), batch)?;
             taken.add(&counts);

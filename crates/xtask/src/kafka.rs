@@ -10,7 +10,6 @@ mod certificates;
 mod cluster;
 mod command;
 mod node;
-mod process;
 mod settings;
 mod wire;
 

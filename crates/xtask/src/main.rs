@@ -1,7 +1,7 @@
 //! The project's own chores: `cargo xtask <command>`.
 //!
 //! Owns what is checked and run around the product: formatting, lints, the direction of the crate
-//! arrows, dependency licences, a real Kafka and a real PostgreSQL for tests, the tests, the benchmarks. It refuses to
+//! arrows, dependency licences, a real Kafka, a real PostgreSQL and an object store for tests, the tests, the benchmarks. It refuses to
 //! depend on any product crate, so it builds in seconds and can say what is missing before a long
 //! build starts.
 
@@ -11,8 +11,10 @@ mod layers;
 mod licences;
 mod postgres;
 mod prerequisites;
+mod process;
 mod python;
 mod run;
+mod s3;
 mod test;
 
 use std::process::ExitCode;
@@ -21,7 +23,7 @@ const HELP: &str = "\
 cargo xtask <command>
 
   test                 check what is needed, bring real servers up, run every test, take them down
-    --without NAME     leave the tests on kafka, postgres or python out (they say so); repeats
+    --without NAME     leave the tests on kafka, postgres, python or s3 out (they say so); repeats
     --faults           the tests that break servers go on for many rounds instead of one
   check                format, lints, crate arrows, dependency licences
   layers               crate arrows point down only, and no crate knows what it must not
@@ -34,6 +36,7 @@ cargo xtask <command>
     --port N           where the first broker listens (19092; three: 19096)
   postgres up|down|restart|status  a real PostgreSQL on 127.0.0.1 (see docs/postgres-for-tests.md)
   python               Confluent's Python client in target/python, with which tests read and write the log
+  s3 up|down|status    an object store on 127.0.0.1 (see docs/s3-for-tests.md)
   bench [NAME]         the figures of docs/benchmarks.md, as ratios measured in one run
 ";
 
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         "kafka" => kafka::run(rest),
         "postgres" => postgres::run(rest),
         "python" => python::run_command(rest),
+        "s3" => s3::run(rest),
         "bench" => bench::run_command(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

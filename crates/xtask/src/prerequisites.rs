@@ -59,7 +59,7 @@ pub fn check(companions: &[Companion]) -> Result<(), String> {
     let needs = companions.iter().flat_map(|companion| match companion {
         Companion::Kafka => KAFKA,
         Companion::Postgres => POSTGRES,
-        Companion::Python => PYTHON,
+        Companion::Python | Companion::S3 => PYTHON,
     });
     let mut missing: Vec<String> = BUILD
         .iter()
@@ -67,6 +67,8 @@ pub fn check(companions: &[Companion]) -> Result<(), String> {
         .filter(|need| !present(need.probe))
         .map(|need| format!("  {}: {}", need.what, need.get))
         .collect();
+    // Two companions may need the same.
+    missing.dedup();
     // Debian keeps it away from the search path.
     if companions.contains(&Companion::Postgres) && postgres::bindir().is_none() {
         missing.push("  PostgreSQL's server: apt-get install postgresql".to_owned());
@@ -76,7 +78,8 @@ pub fn check(companions: &[Companion]) -> Result<(), String> {
     }
     Err(format!(
         "this machine lacks (Debian commands behind the colon):\n{}\n\
-         `cargo xtask test --without kafka --without postgres --without python` runs what needs none of them.",
+         `cargo xtask test --without kafka --without postgres --without python --without s3` runs what needs none \
+         of them.",
         missing.join("\n")
     ))
 }

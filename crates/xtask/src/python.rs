@@ -1,7 +1,6 @@
-//! Confluent's own Python client for tests: `target/python`, a virtual environment made once.
-//!
-//! It reads and writes the log as programs of others do, so what it needs is pinned and comes from the package index
-//! that pip is set up with.
+//! Virtual environments for tests, each made once of requirements that are pinned and come from the package index that
+//! pip is set up with; and the one of Confluent's own Python client, `target/python`, which reads and writes the log as
+//! programs of others do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::run::{root, run, target};
 use crate::test::Running;
 
-/// What the environment holds, from the root.
+/// What the environment of Confluent's client holds, from the root.
 const REQUIREMENTS: &str = "tests/suite/wire/requirements.txt";
 
 /// `cargo xtask python`: makes the environment and prints what to set.
@@ -23,52 +22,48 @@ pub fn run_command(args: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// The environment.
+/// Makes an environment in that directory unless it is there with these very requirements, a file below the root.
+pub fn environment(directory: &Path, requirements: &str) -> Result<(), String> {
+    let wanted = root().join(requirements);
+    let made = directory.join("requirements.txt");
+    if same(&wanted, &made) {
+        return Ok(());
+    }
+    if directory.exists() {
+        fs::remove_dir_all(directory)
+            .map_err(|error| format!("cannot remove {}: {error}", directory.display()))?;
+    }
+    let path = directory.to_string_lossy();
+    run("python3", &["-m", "venv", &path], &[])?;
+    let interpreter = directory.join("bin/python");
+    let pip = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ];
+    let arguments = [&pip[..], &["-r", requirements]].concat();
+    run(&interpreter.to_string_lossy(), &arguments, &[])?;
+    // Written last: an environment that was left half-made is made anew.
+    fs::copy(&wanted, &made)
+        .map(drop)
+        .map_err(|error| format!("cannot write {}: {error}", made.display()))
+}
+
+/// The environment of Confluent's client.
 pub struct Python {
     interpreter: PathBuf,
 }
 
 impl Python {
-    /// Makes the environment unless it is there with these very requirements.
+    /// Makes the environment where it is missing.
     pub fn up() -> Result<Self, String> {
         let directory = target().join("python");
-        let python = Self {
+        environment(&directory, REQUIREMENTS)?;
+        Ok(Self {
             interpreter: directory.join("bin/python"),
-        };
-        let wanted = root().join(REQUIREMENTS);
-        let made = directory.join("requirements.txt");
-        if !same(&wanted, &made) {
-            if directory.exists() {
-                fs::remove_dir_all(&directory)
-                    .map_err(|error| format!("cannot remove {}: {error}", directory.display()))?;
-            }
-            python.make(&directory)?;
-            // Written last: an environment that was left half-made is made anew.
-            fs::copy(&wanted, &made)
-                .map_err(|error| format!("cannot write {}: {error}", made.display()))?;
-        }
-        Ok(python)
-    }
-
-    fn make(&self, directory: &Path) -> Result<(), String> {
-        run(
-            "python3",
-            &["-m", "venv", &directory.to_string_lossy()],
-            &[],
-        )?;
-        run(
-            &self.interpreter.to_string_lossy(),
-            &[
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-                REQUIREMENTS,
-            ],
-            &[],
-        )
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask check`.
 
 use crate::run::{cargo, run};
-use crate::{kafka, layers, licences, postgres, prerequisites, python};
+use crate::{kafka, layers, licences, postgres, prerequisites, python, s3};
 
 /// Format, lints, crate arrows, licences: everything that reads the code without running it.
 pub fn check() -> Result<(), String> {
@@ -51,10 +51,12 @@ pub enum Companion {
     Postgres,
     /// Confluent's Python client, which reads and writes the log on the real Kafka.
     Python,
+    /// An object store that speaks S3.
+    S3,
 }
 
 impl Companion {
-    const ALL: [Self; 3] = [Self::Kafka, Self::Postgres, Self::Python];
+    const ALL: [Self; 4] = [Self::Kafka, Self::Postgres, Self::Python, Self::S3];
 
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
@@ -62,6 +64,7 @@ impl Companion {
             Self::Kafka => "kafka",
             Self::Postgres => "postgres",
             Self::Python => "python",
+            Self::S3 => "s3",
         }
     }
 
@@ -70,6 +73,7 @@ impl Companion {
             Self::Kafka => Ok(Box::new(kafka::Brokers::up()?)),
             Self::Postgres => Ok(Box::new(postgres::Database::up()?)),
             Self::Python => Ok(Box::new(python::Python::up()?)),
+            Self::S3 => Ok(Box::new(s3::Bucket::up()?)),
         }
     }
 }
@@ -147,7 +151,10 @@ mod tests {
         let all = parse("").unwrap();
         assert_eq!(all.companions, Companion::ALL);
         let asked = parse("--without kafka --faults").unwrap();
-        assert_eq!(asked.companions, [Companion::Postgres, Companion::Python]);
+        assert_eq!(
+            asked.companions,
+            [Companion::Postgres, Companion::Python, Companion::S3]
+        );
         assert!(asked.faults);
         for bad in ["--without", "--without redis", "--no-kafka"] {
             parse(bad).unwrap_err();

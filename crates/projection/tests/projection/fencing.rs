@@ -74,11 +74,18 @@ async fn a_lost_race_costs_no_second_fold() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zombie_commits_nothing_of_what_was_taken_over_and_all_of_the_rest() {
+    // It is paused before its files are written, so that the new owner cannot have removed them, or after.
+    for step in [Step::BeforeData, Step::BeforeManifest] {
+        zombie(step).await;
+    }
+}
+
+async fn zombie(paused: Step) {
     let fleet = two(settings()).await;
     let (mine, kept) = (epoch(&fleet, 0), epoch(&fleet, 1));
-    // The first is paused when its files are written; meanwhile its shard 0 goes to the other, which folds it.
+    // Meanwhile its shard 0 goes to the other, which folds it.
     fleet.assign(1, [0, 2]);
-    *fleet.members[0].script.when.lock().unwrap() = Some((Step::BeforeManifest, Act::Let(1)));
+    *fleet.members[0].script.when.lock().unwrap() = Some((paused, Act::Let(1)));
     let progress = fleet.run(0).await.unwrap();
     let taken = epoch(&fleet, 0);
     assert!(taken > mine);
@@ -181,6 +188,11 @@ async fn what_the_dead_left_goes_when_its_shard_has_a_new_owner() {
     assert_same(&fleet.look().unwrap(), &whole(&fleet).await);
 }
 
+fn numbered(manifest: &str) -> u64 {
+    let file = manifest.strip_prefix("manifest/").unwrap();
+    file.strip_suffix(".json").unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_slept_until_its_number_came_free_again_is_none() {
     let small = Settings {
@@ -203,6 +215,13 @@ async fn a_commit_that_slept_until_its_number_came_free_again_is_none() {
     let mut numbers = fleet.memory.names("manifest/");
     numbers.retain(|name| *name <= format!("manifest/{:020}.json", first + 1));
     assert_eq!(numbers, [""; 0], "no manifest of the past came back");
+    let removed = fleet.memory.removed("manifest/");
+    // But for the sleeper's own, which came twice.
+    let ascending = removed.is_sorted_by(|one, other| one < other || numbered(other) == first + 1);
+    assert!(
+        removed.len() > 8 && ascending,
+        "parents go before their children: {removed:?}"
+    );
     assert_same(&fleet.look().unwrap(), &whole(&fleet).await);
 }
 
@@ -256,6 +275,32 @@ async fn readers_never_see_shards_that_were_folded_by_different_definitions() {
             .all(|shard| shard.next.is_none())
     );
     assert_same(&snapshot, &fresh);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_the_group_cuts_short_is_not_complete() {
+    let small = Settings {
+        batch_records: 10,
+        ..settings()
+    };
+    let fleet = two(small).await;
+    fleet.assign(0, [0, 1, 2]);
+    fleet.assign(1, []);
+    fleet.run(0).await.unwrap();
+    let before = fleet.look().unwrap();
+    fleet.definitions.lock().unwrap()[0] = extended();
+    *fleet.members[0].script.when.lock().unwrap() = Some((Step::AfterData, Act::Regroup(0)));
+    let progress = fleet.run(0).await.unwrap();
+    assert!(
+        progress.counts.records() < 50 && progress.to_be_rebuilt.len() > 1,
+        "{progress:?}"
+    );
+    assert_same(&fleet.look().unwrap(), &before);
+    // It goes on from there, and what was folded is not folded again.
+    let more = fleet.run(0).await.unwrap();
+    assert_eq!(progress.counts.records() + more.counts.records(), 200);
+    assert!(more.to_be_rebuilt.is_empty());
+    assert_same(&fleet.look().unwrap(), &whole(&fleet).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

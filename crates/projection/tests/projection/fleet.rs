@@ -38,6 +38,8 @@ pub enum Act {
     Crash,
     /// It is paused, and meanwhile another runs.
     Let(usize),
+    /// The group speaks to a projector, if only to say the same again.
+    Regroup(usize),
 }
 
 pub struct Script {
@@ -62,6 +64,11 @@ impl FailPoint for Script {
             Act::Crash => {
                 *self.crashed.lock().unwrap() = true;
                 std::panic::resume_unwind(Box::new("a crash of the test"));
+            }
+            Act::Regroup(number) => {
+                if let Some(fleet) = self.fleet.upgrade() {
+                    fleet.members[number].group.0.send_modify(|_| {});
+                }
             }
             Act::Let(other) => {
                 if let Some(fleet) = self.fleet.upgrade() {

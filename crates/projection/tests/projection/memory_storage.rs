@@ -19,6 +19,7 @@ use rand::{RngExt, SeedableRng};
 pub struct MemoryStorage {
     objects: Mutex<BTreeMap<String, (Vec<u8>, SystemTime)>>,
     ticks: AtomicU64,
+    removed: Mutex<Vec<String>>,
     scratch: tempfile::TempDir,
     local: LocalStorage,
 }
@@ -29,6 +30,7 @@ impl Default for MemoryStorage {
         Self {
             objects: Mutex::default(),
             ticks: AtomicU64::new(0),
+            removed: Mutex::default(),
             local: LocalStorage::new(scratch.path()),
             scratch,
         }
@@ -41,6 +43,13 @@ impl MemoryStorage {
         let objects = self.objects.lock().unwrap();
         let names = objects.keys().filter(|name| name.starts_with(folder));
         names.cloned().collect()
+    }
+
+    /// What of a folder was removed, in that order.
+    pub fn removed(&self, folder: &str) -> Vec<String> {
+        let mut removed = self.removed.lock().unwrap().clone();
+        removed.retain(|name| name.starts_with(folder));
+        removed
     }
 
     /// Puts an object if the name is free.
@@ -112,7 +121,10 @@ impl Storage for MemoryStorage {
     }
 
     fn remove(&self, name: &str) -> Result<(), Error> {
-        self.objects.lock().unwrap().remove(name);
+        let removed = self.objects.lock().unwrap().remove(name);
+        if removed.is_some() {
+            self.removed.lock().unwrap().push(name.to_owned());
+        }
         Ok(())
     }
 

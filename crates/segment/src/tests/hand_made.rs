@@ -3,11 +3,12 @@
 
 use crate::LawfulSession;
 use crate::format::Format;
+use assent_journal::partition_of;
 use assent_projection::{Snapshot, Table};
 use datafusion::prelude::SessionContext;
 
 use super::oracle::{answer, filtered};
-use super::world::{World, with_files, world};
+use super::world::{LINKS, World, with_files, world};
 
 fn compare(world: &World, session: &LawfulSession, filtered: &SessionContext, sql: &str) -> usize {
     let expected = answer(world, filtered, sql);
@@ -87,6 +88,26 @@ fn hand_made_queries_agree_after_compaction() {
     let (many, few) = (files(world()), files(&compacted));
     assert!(few < many, "{few} after compaction, {many} before");
     hand_made(&compacted);
+}
+
+/// The profiles of linked subjects are folded by the owners of two shards, and are one member's all the same.
+#[test]
+fn a_member_whose_subjects_lie_in_different_shards_is_one() {
+    let world = world();
+    let snapshot = Snapshot::latest(&world.house.profiles())
+        .expect("a snapshot")
+        .expect("a manifest");
+    let shards = snapshot.manifest().partitions;
+    let shard = |person: usize| partition_of(world.people[person].subject.as_bytes(), shards);
+    // Both of them permit marketing.
+    let both = [(5, 6), (17, 18)];
+    assert!(both.iter().all(|link| LINKS.contains(link)));
+    let apart = both.iter().filter(|(one, other)| shard(*one) != shard(*other));
+    assert!(apart.count() > 0, "else this proves nothing");
+    let session = world.open("marketing");
+    let filtered = filtered(world, "marketing");
+    let sql = "SELECT member_id, city, ltv, purchases_total, revenue_total, last_purchase_at FROM members";
+    assert!(compare(world, &session, &filtered, sql) > 10);
 }
 
 #[test]

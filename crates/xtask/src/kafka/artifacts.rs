@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process;
+use crate::process;
 
 /// The Apache Kafka that is tested against.
 pub(super) const KAFKA: &str = "4.3.1";

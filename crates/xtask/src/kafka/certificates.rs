@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process;
+use crate::process;
 
 /// Guards the key of a certificate that means nothing outside this machine.
 pub(super) const PASSWORD: &str = "only-for-tests";

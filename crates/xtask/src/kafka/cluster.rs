@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::certificates::{self, Certificates};
 use super::node::{Node, STOP, State};
-use super::{artifacts, process, settings};
+use super::{artifacts, settings};
+use crate::process;
 
 /// How many brokers a cluster has that can lose one.
 pub(super) const THREE: u16 = 3;

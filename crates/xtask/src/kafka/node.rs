@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{process, settings, wire};
+use super::{settings, wire};
+use crate::process;
 
 /// Until a broker answers; it takes a few seconds on an idle machine.
 const START: Duration = Duration::from_secs(120);

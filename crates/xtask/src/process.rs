@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 /// Fails with what to install unless `program` runs.
-pub(super) fn require(program: &str, probe: &[&str], package: &str) -> Result<(), String> {
+pub fn require(program: &str, probe: &[&str], package: &str) -> Result<(), String> {
     let present = Command::new(program)
         .args(probe)
         .stdout(Stdio::null())
@@ -15,14 +15,13 @@ pub(super) fn require(program: &str, probe: &[&str], package: &str) -> Result<()
         return Ok(());
     }
     Err(format!(
-        "`{program}` is missing; a real Kafka needs Java 17 or newer and Maven.\n\
-         On Debian: apt-get install {package}"
+        "`{program}` is missing.\nOn Debian: apt-get install {package}"
     ))
 }
 
 /// Whether the process runs and its command line names `mark`. A number whose process ended may have
 /// been given to another program; that one must not be taken for ours.
-pub(super) fn is_ours(pid: u32, mark: &str) -> bool {
+pub fn is_ours(pid: u32, mark: &str) -> bool {
     let command = match fs::read(format!("/proc/{pid}/cmdline")) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         // Without /proc (macOS) ask ps; where neither answers there is no such process.
@@ -37,7 +36,7 @@ pub(super) fn is_ours(pid: u32, mark: &str) -> bool {
 }
 
 /// Sends a signal (`TERM`, `KILL`) to one process. The shell's own `kill` is there on every machine.
-pub(super) fn signal(pid: u32, name: &str) -> Result<(), String> {
+pub fn signal(pid: u32, name: &str) -> Result<(), String> {
     let status = Command::new("sh")
         .args(["-c", &format!("kill -{name} {pid}")])
         .stderr(Stdio::null())
