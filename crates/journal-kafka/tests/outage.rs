@@ -48,8 +48,9 @@ fn cluster() -> (
 async fn an_outage_is_told_and_survived() {
     let (cluster, mut config, topic) = cluster();
     let topics = [topic.clone()];
-    config.request_timeout = Duration::from_millis(800);
-    config.append_timeout = Duration::from_millis(800);
+    // Short, since both run out below; long enough for a first append (connection, producer id) on a busy machine.
+    config.request_timeout = Duration::from_secs(2);
+    config.append_timeout = Duration::from_secs(5);
     let journal = KafkaJournal::connect(config).await.unwrap();
     let limit = ReadLimit::default();
 

@@ -183,7 +183,7 @@ impl Maker<'_> {
             }
             Kind::Instant => {
                 self.mark("cast that can fail");
-                format!("to_timestamp_micros({text})")
+                format!("cast({text} AS timestamp with time zone)")
             }
             Kind::Text | Kind::Boolean => self.column(scope, kind),
         }
