@@ -183,6 +183,8 @@ impl Maker<'_> {
             }
             Kind::Instant => {
                 self.mark("cast that can fail");
+                // Not `to_timestamp_micros`: under a session's time zone it returns another type than it promised when
+                // planned, and which of its two errors comes first is a matter of how the rows are cut.
                 format!("cast({text} AS timestamp with time zone)")
             }
             Kind::Text | Kind::Boolean => self.column(scope, kind),
