@@ -102,7 +102,9 @@ fn a_member_whose_subjects_lie_in_different_shards_is_one() {
     // Both of them permit marketing.
     let both = [(5, 6), (17, 18)];
     assert!(both.iter().all(|link| LINKS.contains(link)));
-    let apart = both.iter().filter(|(one, other)| shard(*one) != shard(*other));
+    let apart = both
+        .iter()
+        .filter(|(one, other)| shard(*one) != shard(*other));
     assert!(apart.count() > 0, "else this proves nothing");
     let session = world.open("marketing");
     let filtered = filtered(world, "marketing");
