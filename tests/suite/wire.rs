@@ -170,7 +170,13 @@ async fn say_everything(house: &House) -> BTreeMap<&'static str, String> {
     }
     for person in UNDECIDED {
         let message = format!("traits-{person}");
-        let traits = json!({"phone": PHONE, "city": "Hangzhou"});
+        // A telephone each: who shares one is linked.
+        let phone = if person == UNDECIDED[0] {
+            PHONE.to_owned()
+        } else {
+            format!("+86139123{person}")
+        };
+        let traits = json!({"phone": phone, "city": "Hangzhou"});
         let call = json!({"userId": person, "messageId": message, "traits": traits});
         house.call(SERVER_KEY, Route::Identify, call).await;
         said.insert(person, message);

@@ -146,6 +146,10 @@ impl From<assent_segment::Error> for Problem {
         match error.kind() {
             ErrorKind::Invalid => Self::new(StatusCode::BAD_REQUEST, code, text),
             ErrorKind::NotFound => Self::new(StatusCode::NOT_FOUND, code, text),
+            // Revoked since the token was looked up: what the next request is told, too.
+            ErrorKind::Denied if code == "principal_unknown" => {
+                Self::new(StatusCode::UNAUTHORIZED, code, text)
+            }
             ErrorKind::Denied => Self::new(StatusCode::FORBIDDEN, code, text),
             ErrorKind::Unavailable => Self::unavailable(code, text),
             ErrorKind::Exhausted => Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text),
