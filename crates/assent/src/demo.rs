@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use assent_consent::Timestamp;
+use assent_consent::{PurposeId, Timestamp, Use};
 use assent_intake::{Caller, Outcome, Route};
 use assent_programme::Principal;
 use assent_segment::{Asked, LawfulSession, SegmentIds};
@@ -313,13 +313,22 @@ impl Show {
 
     /// A member of the run, by the number the shop knows it by.
     fn someone_in(&self, run: &SegmentIds) -> Result<Option<(String, String)>, Failure> {
+        // Which of its linked subjects stands for a member is chance.
+        let use_ = Use::of(PurposeId::parse(PURPOSE).explained("purpose")?);
+        let permit = self.node.engine()?.permit();
+        let permitted = permit
+            .permitted_live(&use_, clock::now())
+            .explained("permit index")?;
         for number in 0..self.demo.members {
             let customer = population::customer_no(number);
             let subject = self.node.subject_of("customer_no", &customer)?;
-            if let Some(subject) = subject.map(|subject| subject.to_string())
-                && run.ids.contains(&subject)
+            let member = subject
+                .and_then(|subject| permitted.member_of(permitted.number_of(&subject)?))
+                .map(|member| member.to_string());
+            if let Some(member) = member
+                && run.ids.contains(&member)
             {
-                return Ok(Some((customer, subject)));
+                return Ok(Some((customer, member)));
             }
         }
         Ok(None)

@@ -147,7 +147,7 @@ impl From<assent_segment::Error> for Problem {
             ErrorKind::Invalid => Self::new(StatusCode::BAD_REQUEST, code, text),
             ErrorKind::NotFound => Self::new(StatusCode::NOT_FOUND, code, text),
             // Revoked since the token was looked up: what the next request is told, too.
-            ErrorKind::Denied if code == "principal_unknown" => {
+            ErrorKind::Denied if matches!(code, "principal_unknown" | "principal_revoked") => {
                 Self::new(StatusCode::UNAUTHORIZED, code, text)
             }
             ErrorKind::Denied => Self::new(StatusCode::FORBIDDEN, code, text),
