@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::util::pretty::pretty_format_batches;
+
 use crate::LawfulSession;
 use crate::tests::naive::{NaiveTable, View};
 use crate::tests::plain::{Cut, Plain};
@@ -11,7 +14,7 @@ use super::people::{canary, number};
 use super::sql::Query;
 use super::town::{Asking, Town};
 
-/// How else the same rows may be handed to the plain engine, for queries that fail on some of them.
+/// How else the same rows may be handed to the plain engine.
 const OTHER_CUTS: [Cut; 6] = [
     Cut::Batches(1),
     Cut::Stream(1_000),
@@ -25,9 +28,20 @@ const OTHER_CUTS: [Cut; 6] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
     pub agreement: Agreement,
-    /// Whether rows had to be handed over in another way before the answers agreed: an expression that can fail stood
-    /// beside a condition that may leave the failing rows out first.
-    pub by_another_cut: bool,
+    pub by: By,
+}
+
+/// Against which plain answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The first.
+    First,
+    /// That over the same rows handed over in another way, where an expression can fail: it stands beside a condition
+    /// that may leave the failing rows out before or after.
+    Luck,
+    /// That over the same rows handed over in another way, where nothing fails: the plain engine has two answers and so
+    /// is wrong once, but ours follows from lawful rows alone.
+    AnotherAnswer,
 }
 
 pub struct Ground<'a> {
@@ -77,6 +91,24 @@ impl<'a> Ground<'a> {
         self.planted.len() / 2
     }
 
+    /// What each of the two answers, for people to look at.
+    pub fn both(&self, sql: &str) -> String {
+        let runtime = &self.town.runtime;
+        let shown = |batches: &[RecordBatch]| match pretty_format_batches(batches) {
+            Ok(table) => table.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let ours = match runtime.block_on(self.session.query(sql)) {
+            Ok(result) => shown(&result.batches),
+            Err(error) => error.to_string(),
+        };
+        let plain = match runtime.block_on(Plain::asked(&self.plain, sql)) {
+            Ok(rows) => shown(&rows.batches),
+            Err(failure) => failure.text,
+        };
+        format!("ours\n{ours}\nplain\n{plain}")
+    }
+
     /// Asks both.
     ///
     /// # Errors
@@ -95,32 +127,27 @@ impl<'a> Ground<'a> {
             let answer = runtime.block_on(plain.ask(&query.sql));
             let limit = query.limit.as_ref();
             let whole = limit.map(|limit| runtime.block_on(plain.ask(&limit.whole)));
-            (
-                compare(query, &ours, &answer, whole.as_ref()),
-                answer.is_err(),
-            )
+            let fails = answer.is_err() || matches!(&whole, Some(Err(_)));
+            (compare(query, &ours, &answer, whole.as_ref()), fails)
         };
-        let (first, failed) = against(&self.plain);
+        let (first, fails) = against(&self.plain);
         let difference = match first {
             Ok(agreement) => {
-                return Ok(Trial {
-                    agreement,
-                    by_another_cut: false,
-                });
+                let by = By::First;
+                return Ok(Trial { agreement, by });
             }
             Err(difference) => difference,
         };
-        if !failed && ours.is_ok() {
-            return Err(difference);
-        }
+        let at = self.session.answered().evaluated_at;
         for cut in OTHER_CUTS {
-            let at = self.session.answered().evaluated_at;
             let plain = Arc::new(self.town.plain(&self.tables, at, cut));
-            if let (Ok(agreement), _) = against(&plain) {
-                return Ok(Trial {
-                    agreement,
-                    by_another_cut: true,
-                });
+            if let (Ok(agreement), fails_now) = against(&plain) {
+                let by = if fails || fails_now || ours.is_err() {
+                    By::Luck
+                } else {
+                    By::AnotherAnswer
+                };
+                return Ok(Trial { agreement, by });
             }
         }
         Err(difference)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::compare::Agreement;
-use super::ground::{Ground, Trial};
+use super::ground::{By, Ground, Trial};
 use super::sql::Query;
 
 /// The least share of queries that have rows, in per cent.
@@ -25,7 +25,8 @@ pub struct Report {
     members: usize,
     denied: usize,
     all: Count,
-    by_another_cut: u64,
+    luck: u64,
+    two_answers: Vec<String>,
     disorders: u64,
     failures: BTreeMap<String, u64>,
     constructs: BTreeMap<&'static str, Count>,
@@ -56,7 +57,11 @@ impl Report {
                 0
             }
         };
-        self.by_another_cut += u64::from(trial.by_another_cut);
+        match trial.by {
+            By::First => {}
+            By::Luck => self.luck += 1,
+            By::AnotherAnswer => self.two_answers.push(query.sql.clone()),
+        }
         self.count(query, rows > 0);
     }
 
@@ -87,7 +92,8 @@ impl Report {
         self.members += other.members;
         self.denied += other.denied;
         self.all = self.all.plus(other.all);
-        self.by_another_cut += other.by_another_cut;
+        self.luck += other.luck;
+        self.two_answers.extend(other.two_answers);
         self.disorders += other.disorders;
         for (code, times) in other.failures {
             *self.failures.entry(code).or_default() += times;
@@ -136,8 +142,9 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{} queries in {} towns and {} sessions (per session {:.1} members shown, {:.1} people denied); \
-             {} with rows ({:.1} %), {} failed alike, {} agreed only when rows were handed over in another way, \
-             {} agreed but for an order that the engine did not keep, {} differ",
+             {} with rows ({:.1} %), {} failed alike, {} failed or not by the order of evaluation, \
+             {} have another plain answer that is ours, {} agree but for an order that the engine did not keep, \
+             {} differ",
             self.all.queries,
             self.towns,
             self.sessions,
@@ -146,12 +153,16 @@ impl fmt::Display for Report {
             self.all.with_rows,
             self.all.with_rows as f64 * 100.0 / self.all.queries as f64,
             self.failures.values().sum::<u64>(),
-            self.by_another_cut,
+            self.luck,
+            self.two_answers.len(),
             self.disorders,
             self.differences.len()
         )?;
         for (code, times) in &self.failures {
             writeln!(f, "  {code}: {times}")?;
+        }
+        for sql in &self.two_answers {
+            writeln!(f, "  two plain answers: {sql}")?;
         }
         writeln!(f, "| construct | queries | with rows |\n|---|---|---|")?;
         for (name, count) in &self.constructs {
