@@ -14,6 +14,7 @@ use crate::coarse::Coarse;
 use crate::error::Result;
 use crate::format::Format;
 use crate::gate::FileCache;
+use crate::guards::Guards;
 use crate::session::{QueryResult, refused};
 use crate::workers::{Turn, Workers};
 
@@ -89,6 +90,7 @@ pub struct Engine {
     pub(crate) files: Arc<FileCache>,
     pub(crate) workers: Workers,
     pub(crate) coarse: Coarse,
+    pub(crate) guards: Guards,
 }
 
 impl Engine {
@@ -100,6 +102,16 @@ impl Engine {
         random: Arc<dyn RandomSource>,
         limits: Limits,
     ) -> Arc<Self> {
+        Self::guarded(stores, clock, random, limits, Guards::default())
+    }
+
+    pub(crate) fn guarded(
+        stores: Stores,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn RandomSource>,
+        limits: Limits,
+        guards: Guards,
+    ) -> Arc<Self> {
         let files = Arc::new(FileCache::new(limits.cached_runs));
         let workers = Workers::start(limits.concurrent);
         Arc::new(Self {
@@ -110,6 +122,7 @@ impl Engine {
             files,
             workers,
             coarse: Coarse::default(),
+            guards,
         })
     }
 

@@ -3,7 +3,7 @@
 //!
 //! # What it owns, what it refuses
 //!
-//! This crate owns the gate ([`gate`]), the judgement of queries ([`sql`]), the session that ties both to a principal, a
+//! This crate owns the gate (`gate`), the judgement of queries (`sql`), the session that ties both to a principal, a
 //! purpose and a place in the journal ([`LawfulSession`]), segments, explanations and the use log. It refuses to answer
 //! without a purpose, without a fresh barrier (I2) and without having journalled the use (I7); it has no way to read a
 //! profile file that does not pass through the gate (I1).
@@ -11,10 +11,10 @@
 //! # The way of a query
 //!
 //! 1. [`LawfulSession::open`]: entitlement, barrier, then one permit set, one snapshot and one evaluation time are fixed.
-//! 2. On threads of its own ([`Engine`]), the text is measured and parsed; only a single query passes ([`sql::statement`]).
+//! 2. On threads of its own ([`Engine`]), the text is measured and parsed; only a single query passes (`sql::statement`).
 //! 3. It is planned against a catalog built from the purpose: a column the purpose may not read does not exist.
-//! 4. The plan is looked at once more ([`sql::plan`]); it can only hold relational algebra over our tables.
-//! 5. Each table is an opaque leaf ([`gate`]) that reads permitted rows and masks cells before anything else sees them.
+//! 4. The plan is looked at once more (`sql::plan`); it can only hold relational algebra over our tables.
+//! 5. Each table is an opaque leaf (`gate`) that reads permitted rows and masks cells before anything else sees them.
 //! 6. The use is journalled to `assent.use`; only then do rows, or the error, leave.
 
 mod coarse;
@@ -24,12 +24,13 @@ mod error;
 mod explain;
 mod export;
 pub mod format;
-pub mod gate;
+mod gate;
+mod guards;
 pub mod metrics;
 mod running;
 mod segments;
 mod session;
-pub mod sql;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod use_log;

@@ -11,6 +11,7 @@ use crate::engine::Limits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format;
 use crate::gate::{Gate, LawfulCatalogs, Shape};
+use crate::guards::Guards;
 use crate::segments::id_column;
 use crate::session::{Answered, QueryResult};
 use crate::sql::{faults, plan, state, statement};
@@ -79,34 +80,27 @@ impl Running {
     /// # Errors
     /// As [`crate::LawfulSession::query`].
     pub(crate) async fn answer(self, turn: Arc<Turn>, sql: &str) -> Result<QueryResult> {
-        let bounds = self.bounds;
-        let calendar = self.gate.registry.settings().calendar;
+        let (bounds, guards) = (self.bounds, self.gate.guards);
         // Whatever reads through this gate holds the turn.
         let gate = Arc::new(Gate {
             turn: Some(turn),
             ..self.gate
         });
-        let catalogs = LawfulCatalogs::new(&gate, self.shapes);
-        let mut state = state::build(
-            Arc::new(catalogs.clone()),
-            &self.limits,
-            self.answered.evaluated_at,
-            calendar,
-        )?;
-        let planned = logical(&state, &catalogs, sql, bounds.ids).await?;
+        let (mut state, catalogs) = opened(&gate, self.shapes, &self.limits)?;
+        let planned = logical(&state, &catalogs, sql, bounds.ids, guards).await?;
         let config = state.config().clone().with_batch_size(planned.batch_rows);
         *state.config_mut() = config;
         let physical: Arc<dyn ExecutionPlan> = state
             .query_planner()
             .create_physical_plan(&planned.plan, &state)
             .await
-            .map_err(|error| faults::of_execution(&error))?;
+            .map_err(|error| faults::of_execution(&error, guards))?;
         let schema = physical.schema();
         let mut stream = execute_stream(physical, state.task_ctx())
-            .map_err(|error| faults::of_execution(&error))?;
+            .map_err(|error| faults::of_execution(&error, guards))?;
         let (mut rows, mut bytes, mut batches) = (0, 0_usize, Vec::new());
         while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(|error| faults::of_execution(&error))?;
+            let batch = batch.map_err(|error| faults::of_execution(&error, guards))?;
             rows += batch.num_rows();
             if rows > bounds.rows {
                 return Err(bounds.too_many_rows());
@@ -129,6 +123,23 @@ impl Running {
     }
 }
 
+/// The engine of a query over the tables behind this gate.
+pub(crate) fn opened(
+    gate: &Arc<Gate>,
+    shapes: Vec<Shape>,
+    limits: &Limits,
+) -> Result<(SessionState, LawfulCatalogs)> {
+    let catalogs = LawfulCatalogs::new(gate, shapes);
+    let state = state::build(
+        Arc::new(catalogs.clone()),
+        limits,
+        gate.standing.evaluated_at(),
+        gate.registry.settings().calendar,
+        gate.guards,
+    )?;
+    Ok((state, catalogs))
+}
+
 /// A vetted, optimised plan.
 pub(crate) struct Planned {
     pub(crate) plan: LogicalPlan,
@@ -143,11 +154,12 @@ pub(crate) async fn logical(
     catalogs: &LawfulCatalogs,
     sql: &str,
     ids: bool,
+    guards: Guards,
 ) -> Result<Planned> {
     let refused = |error| faults::of_planning(&error, &catalogs.described());
-    let statement = statement::parse_query(sql)?;
+    let statement = statement::parse_query(sql, guards)?;
     let mut plan = state.statement_to_plan(statement).await.map_err(refused)?;
-    let batch_rows = plan::judge(&plan)?;
+    let batch_rows = plan::judge(&plan, guards)?;
     if ids {
         let column = id_column(|name| plan.schema().has_column_with_unqualified_name(name))?;
         plan = LogicalPlanBuilder::from(plan)

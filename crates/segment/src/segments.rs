@@ -12,6 +12,7 @@ use crate::engine::{Engine, Limits};
 use crate::entitlement::{Asked, allowed_purposes};
 use crate::error::{Error, ErrorKind, Result, names};
 use crate::gate;
+use crate::guards::Guards;
 use crate::running::logical;
 use crate::session::{LawfulSession, QueryResult};
 use crate::sql::state;
@@ -174,10 +175,11 @@ pub fn check_segment(registry: &RegistryState, segment: &SegmentDefinition) -> R
         &Limits::default(),
         Timestamp::from_micros(0),
         registry.settings().calendar,
+        Guards::default(),
     )?;
     // Planning over tables in memory never waits.
     let planned = on_a_large_stack(|| {
-        logical(&state, &catalogs, &segment.query, false)
+        logical(&state, &catalogs, &segment.query, false, Guards::default())
             .now_or_never()
             .ok_or_else(|| Error::internal("check", "planning a segment waited for something"))?
     })?;

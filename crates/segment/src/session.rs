@@ -20,6 +20,7 @@ use crate::entitlement::{self, Asked, Entitled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, Format};
 use crate::gate::{self, ColumnDoc, Gate, Private, Retention, Shape, Standing};
+use crate::guards::Guard;
 use crate::metrics;
 use crate::running::{Bounds, Running};
 use crate::use_log::{self, Entry, User};
@@ -121,7 +122,7 @@ pub struct LawfulSession {
     /// Where it stands; each query has a gate of its own there.
     pub(crate) gate: Gate,
     pub(crate) answered: Answered,
-    shapes: Vec<Shape>,
+    pub(crate) shapes: Vec<Shape>,
 }
 
 impl std::fmt::Debug for LawfulSession {
@@ -159,7 +160,11 @@ impl LawfulSession {
         as_of: Option<Timestamp>,
     ) -> Result<Self> {
         let permit = &engine.stores.permit;
-        let position = permit.barrier().await.map_err(|error| refused(&error))?;
+        let position = if engine.guards.stand(Guard::Barrier) {
+            permit.barrier().await.map_err(|error| refused(&error))?
+        } else {
+            permit.applied()
+        };
         let registry = permit.registry();
         let principal = current(&registry, principal)?;
         let Entitled { declared, purpose } =
@@ -183,12 +188,13 @@ impl LawfulSession {
             declared,
             snapshot,
             position: answered.position.clone(),
-            retention: Retention::of(&purpose, calendar, standing.present()),
+            retention: Retention::of(&purpose, calendar, standing.present(), engine.guards),
             standing,
             private: Arc::new(Private::of(&registry)),
             registry,
             files: Arc::clone(&engine.files),
             partitions: engine.limits.partitions,
+            guards: engine.guards,
             turn: None,
         };
         Ok(Self {
@@ -356,8 +362,13 @@ async fn stand(
 
 fn standing(engine: &Engine, declared: &Use, as_of: Option<Timestamp>) -> Result<Standing> {
     let permit = &engine.stores.permit;
+    let now = if engine.guards.stand(Guard::Expiry) {
+        engine.clock.now()
+    } else {
+        Timestamp::MIN
+    };
     let live: Arc<PermitSet> = permit
-        .permitted_live(declared, engine.clock.now())
+        .permitted_live(declared, now)
         .map_err(|error| refused(&error))?;
     let Some(at) = as_of else {
         return Ok(Standing::live(live));
@@ -371,7 +382,11 @@ fn standing(engine: &Engine, declared: &Use, as_of: Option<Timestamp>) -> Result
     let then = permit
         .permitted(declared, at)
         .map_err(|error| refused(&error))?;
-    Ok(Standing::as_of(then, live))
+    if engine.guards.stand(Guard::LawfulNow) {
+        Ok(Standing::as_of(then, live))
+    } else {
+        Ok(Standing::live(then))
+    }
 }
 
 /// A permit index that does not answer: nothing is lawful then.

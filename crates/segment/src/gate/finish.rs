@@ -21,6 +21,7 @@ use super::read::{Lawful, read};
 use super::retention::{since, within};
 use super::work::{Piece, Work};
 use crate::error::{Error, Result};
+use crate::guards::Guard;
 
 /// Reads a part of the work and hands its finished batches on, until `next` returns `false`.
 pub(crate) fn run(
@@ -140,7 +141,7 @@ fn merged(
     let shown = match input.table {
         Table::Contacts => belonging(&batch)?,
         Table::Subscriptions => told(&batch),
-        Table::Members => return output(&seen_from(&batch, input.seen_from)?, schema),
+        Table::Members => return output(&seen_from(gate, &batch, input.seen_from)?, schema),
         Table::Accounts | Table::Events => return output(&batch, schema),
     };
     let batch =
@@ -149,13 +150,13 @@ fn merged(
 }
 
 /// Members whose first instant is kept; one that is too old becomes null.
-fn seen_from(members: &RecordBatch, start: Option<Timestamp>) -> Result<RecordBatch> {
+fn seen_from(gate: &Gate, members: &RecordBatch, start: Option<Timestamp>) -> Result<RecordBatch> {
     let (Some(start), Ok(place)) = (start, members.schema().index_of(FIRST_SEEN)) else {
         return Ok(members.clone());
     };
     let mut columns = members.columns().to_vec();
     columns[place] = since(&columns[place], start)?
-        .apply(&columns[place])
+        .apply(&columns[place], gate.guards)
         .map_err(|_| damaged("a column cannot be masked"))?;
     RecordBatch::try_new(members.schema(), columns)
         .map_err(|_| damaged("its columns do not fit together"))
@@ -203,7 +204,7 @@ fn event_rows(
     for field in schema.fields() {
         columns.push(match field.name().as_str() {
             "member_id" => Arc::clone(&members),
-            "properties" => gate
+            "properties" if gate.guards.stand(Guard::DeclaredNames) => gate
                 .private
                 .without(&present(&lawful.batch, "properties", schema)?)
                 .ok_or_else(|| damaged("properties are no text"))?,
@@ -253,7 +254,11 @@ fn account_rows(
         .collect();
     let all =
         filter_record_batch(&all, &shown).map_err(|_| damaged("its rows cannot be filtered"))?;
-    let k = i64::from(gate.registry.settings().k);
+    let k = if gate.guards.stand(Guard::SmallGroups) {
+        i64::from(gate.registry.settings().k)
+    } else {
+        0
+    };
     let sizes: Int64Array = texts(&all, "account")?
         .iter()
         .map(|name| {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, Scalar, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::zip::zip;
+use arrow::compute::{not, nullif};
 use arrow::error::ArrowError;
+
+use crate::guards::{Guard, Guards};
 
 /// Which rows of a batch keep their cells of one category.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +55,12 @@ impl Mask {
 
     /// A column whose masked cells are null and whose buffers hold the values of kept cells only: `nullif` would keep
     /// the bytes under the nulls, and Arrow IPC would carry them out.
-    pub(crate) fn apply(&self, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    pub(crate) fn apply(&self, column: &ArrayRef, guards: Guards) -> Result<ArrayRef, ArrowError> {
+        if !guards.stand(Guard::FreshNulls)
+            && let Self::Mixed(kept) = self
+        {
+            return nullif(column, &not(kept)?);
+        }
         match self {
             Self::Keep => Ok(Arc::clone(column)),
             Self::Null => Ok(new_null_array(column.data_type(), column.len())),
@@ -74,14 +82,14 @@ mod tests {
     fn no_byte_stays_under_a_null() {
         let column: ArrayRef = Arc::new(StringArray::from(vec!["keep", "secret", "also"]));
         let mask = Mask::of(&[(1, 0..1), (2, 1..2), (1, 2..3)], |number| number == 1);
-        let masked = mask.apply(&column).expect("zip");
+        let masked = mask.apply(&column, Guards::default()).expect("zip");
         let texts = masked.as_string::<i32>();
         assert_eq!(
             texts.iter().collect::<Vec<_>>(),
             [Some("keep"), None, Some("also")]
         );
         assert_eq!(texts.value_data(), b"keepalso");
-        let nulled = Mask::Null.apply(&column).expect("null");
+        let nulled = Mask::Null.apply(&column, Guards::default()).expect("null");
         assert_eq!(nulled.null_count(), 3);
         assert!(nulled.as_string::<i32>().value_data().is_empty());
     }

@@ -20,6 +20,8 @@ mod files;
 mod finish;
 mod input;
 mod mask;
+#[cfg(test)]
+mod off;
 mod place;
 mod private;
 mod read;

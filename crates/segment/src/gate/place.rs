@@ -12,6 +12,7 @@ use super::private::Private;
 use super::retention::Retention;
 use super::standing::Standing;
 use crate::error::Result;
+use crate::guards::Guards;
 use crate::workers::Turn;
 use assent_programme::RegistryState;
 
@@ -38,6 +39,8 @@ pub(crate) struct Gate {
     pub(crate) partitions: usize,
     /// Of the query that reads through it; whatever holds the gate works for that query.
     pub(crate) turn: Option<Arc<Turn>>,
+    /// Which guards stand.
+    pub(crate) guards: Guards,
 }
 
 impl Gate {

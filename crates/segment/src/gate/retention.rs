@@ -15,6 +15,7 @@ use assent_consent::{Calendar, Category, Day, Purpose, Timestamp};
 use super::files::damaged;
 use super::mask::Mask;
 use crate::error::Result;
+use crate::guards::{Guard, Guards};
 
 /// How long a purpose may keep what, seen from the present: a session that looks back does not see what is gone today.
 #[derive(Debug, Clone)]
@@ -26,12 +27,25 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
-    pub(crate) fn of(purpose: &Purpose, calendar: Calendar, now: Timestamp) -> Self {
+    pub(crate) fn of(
+        purpose: &Purpose,
+        calendar: Calendar,
+        now: Timestamp,
+        guards: Guards,
+    ) -> Self {
+        let (days, default_days) = if guards.stand(Guard::Retention) {
+            (
+                purpose.retention_days.clone(),
+                purpose.default_retention_days,
+            )
+        } else {
+            (BTreeMap::new(), u32::MAX)
+        };
         Self {
             today: calendar.day_of(now),
             calendar,
-            days: purpose.retention_days.clone(),
-            default_days: purpose.default_retention_days,
+            days,
+            default_days,
         }
     }
 

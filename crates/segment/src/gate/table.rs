@@ -54,12 +54,13 @@ impl TableProvider for LawfulTable {
         _: &dyn Session,
         projection: Option<&Vec<usize>>,
         // Neither is ever used: predicates and limits come after the gate.
-        _: &[Expr],
-        _: Option<usize>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.shape.schema();
         let schema = match projection {
-            Some(places) => Arc::new(self.schema.project(places)?),
-            None => Arc::clone(&self.schema),
+            Some(places) => Arc::new(schema.project(places)?),
+            None => schema,
         };
         let Some(gate) = &self.gate else {
             return Ok(Arc::new(EmptyExec::new(schema)));
@@ -70,6 +71,10 @@ impl TableProvider for LawfulTable {
             .await
             .map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
             .map_err(external)?;
+        #[cfg(test)]
+        if let Some(gate) = &self.gate {
+            return super::off::plan(gate, &self.shape, _filters, _limit, Arc::new(plan));
+        }
         Ok(Arc::new(plan))
     }
 
@@ -77,6 +82,10 @@ impl TableProvider for LawfulTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
+        #[cfg(test)]
+        if self.gate.as_deref().is_some_and(super::off::takes_filters) {
+            return Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()]);
+        }
         Ok(vec![
             TableProviderFilterPushDown::Unsupported;
             filters.len()
@@ -100,9 +109,15 @@ impl LawfulCatalogs {
         let tables = shapes
             .into_iter()
             .map(|shape| {
+                let schema = shape.schema();
+                #[cfg(test)]
+                let schema = match gate {
+                    Some(gate) => super::off::schema(gate, schema),
+                    None => schema,
+                };
                 let table = LawfulTable {
                     gate: gate.cloned(),
-                    schema: shape.schema(),
+                    schema,
                     shape: Arc::new(shape),
                 };
                 (table.shape.table.as_str(), Arc::new(table))

@@ -18,6 +18,7 @@ use super::place::Gate;
 use super::selection::{Run, Selection, UNKNOWN, select};
 use super::standing::Cover;
 use crate::error::Result;
+use crate::guards::Guard;
 use crate::workers::Turn;
 
 /// Permitted rows that a gathered chunk aims at.
@@ -109,12 +110,15 @@ impl<'a> Lawful<'a> {
     }
 
     fn holds(&self, run: Run) -> bool {
-        run.number != UNKNOWN
-            && self.gate.standing.is_lawful(run.number)
-            && self
-                .row
-                .as_ref()
-                .is_none_or(|cover| self.gate.standing.covers(cover, run.number))
+        let standing = &self.gate.standing;
+        let lawful = || {
+            standing.is_lawful(run.number)
+                && self
+                    .row
+                    .as_ref()
+                    .is_none_or(|cover| standing.covers(cover, run.number))
+        };
+        run.number != UNKNOWN && (lawful() || !self.gate.guards.stand(Guard::Rows))
     }
 }
 

@@ -10,10 +10,11 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 use crate::error::{Error, ErrorKind, Place};
+use crate::guards::{Guard, Guards};
 
 /// An error of the parser: its sentence names tokens of the text and ends in the place.
 #[must_use]
-pub fn of_parsing(error: &DataFusionError) -> Error {
+pub(crate) fn of_parsing(error: &DataFusionError) -> Error {
     let (root, place) = root_of(error);
     let text = match root {
         DataFusionError::SQL(error, _) => error.to_string(),
@@ -28,7 +29,7 @@ pub fn of_parsing(error: &DataFusionError) -> Error {
 
 /// An error of planning over a schema; `visible` is what the help of a wrong name lists.
 #[must_use]
-pub fn of_planning(error: &DataFusionError, visible: &str) -> Error {
+pub(crate) fn of_planning(error: &DataFusionError, visible: &str) -> Error {
     let (root, place) = root_of(error);
     if let DataFusionError::External(inner) = root
         && let Some(own) = inner.downcast_ref::<Error>()
@@ -114,7 +115,15 @@ fn of_plan_text(text: &str, visible: &str) -> Error {
 
 /// An error after the first row may have been read: the class, and nothing of the text.
 #[must_use]
-pub fn of_execution(error: &DataFusionError) -> Error {
+pub(crate) fn of_execution(error: &DataFusionError, guards: Guards) -> Error {
+    if guards.stand(Guard::ErrorTexts) {
+        vetted(error)
+    } else {
+        Error::invalid("query_failed", error.to_string())
+    }
+}
+
+fn vetted(error: &DataFusionError) -> Error {
     let (root, _) = root_of(error);
     match root {
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
@@ -162,7 +171,7 @@ fn of_arrow(error: &ArrowError) -> Error {
             return match inner.downcast_ref::<Error>() {
                 Some(own) => own.clone(),
                 None => match inner.downcast_ref::<DataFusionError>() {
-                    Some(nested) => of_execution(nested),
+                    Some(nested) => vetted(nested),
                     None => failed(),
                 },
             };
@@ -286,7 +295,7 @@ mod tests {
                 "memory_limit",
             ),
         ] {
-            let vetted = of_execution(&error);
+            let vetted = vetted(&error);
             assert_eq!(vetted.code(), code);
             assert!(!vetted.to_string().contains("138"), "{vetted}");
         }
@@ -299,6 +308,6 @@ mod tests {
             "reading".into(),
             Box::new(DataFusionError::External(Box::new(own.clone()))),
         );
-        assert_eq!(of_execution(&wrapped), own);
+        assert_eq!(of_execution(&wrapped, Guards::default()), own);
     }
 }

@@ -4,11 +4,11 @@
 //! [`statement`] judges the syntax tree, [`plan`] the logical plan, [`functions`] holds the closed list of functions,
 //! `size` and `tables` bound the text and its tree, `growth` what texts can grow to, `state` builds the engine from it and [`faults`] turns the engine's errors into texts that may leave.
 
-pub mod faults;
-pub mod functions;
+pub(crate) mod faults;
+pub(crate) mod functions;
 mod growth;
-pub mod plan;
+pub(crate) mod plan;
 mod size;
 pub(crate) mod state;
-pub mod statement;
+pub(crate) mod statement;
 mod tables;

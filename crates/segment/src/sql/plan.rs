@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::growth::Growth;
 use super::{functions, size};
 use crate::error::{Error, Result};
+use crate::guards::{Guard, Guards};
 
 /// How many nodes a plan may have. A common table expression that is used twice stands twice in the plan, so a few
 /// lines can double it many times over.
@@ -21,12 +22,12 @@ const NODE_LIMIT: usize = 5_000;
 ///
 /// # Errors
 /// `Invalid` with the name of the node or function.
-pub fn judge(plan: &LogicalPlan) -> Result<usize> {
+pub(crate) fn judge(plan: &LogicalPlan, guards: Guards) -> Result<usize> {
     let options = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
         .with_allow_statements(false);
-    if options.verify_plan(plan).is_err() {
+    if guards.stand(Guard::Statements) && options.verify_plan(plan).is_err() {
         return Err(node_refused("a statement that changes something"));
     }
     let mut refused = None;
@@ -39,7 +40,7 @@ pub fn judge(plan: &LogicalPlan) -> Result<usize> {
                 "the query plans into more than {NODE_LIMIT} steps"
             )))
         } else {
-            judge_node(node).and_then(|()| judge_expressions(node, &mut growth))
+            judge_node(node, guards).and_then(|()| judge_expressions(node, &mut growth, guards))
         };
         if let Err(error) = judged {
             refused = Some(error);
@@ -54,7 +55,14 @@ pub fn judge(plan: &LogicalPlan) -> Result<usize> {
     }
 }
 
-fn judge_node(node: &LogicalPlan) -> Result<()> {
+fn judge_node(node: &LogicalPlan, guards: Guards) -> Result<()> {
+    let statement = |what| {
+        if guards.stand(Guard::Statements) {
+            Err(node_refused(what))
+        } else {
+            Ok(())
+        }
+    };
     match node {
         LogicalPlan::Projection(_)
         | LogicalPlan::Filter(_)
@@ -74,16 +82,22 @@ fn judge_node(node: &LogicalPlan) -> Result<()> {
         | LogicalPlan::Unnest(_)
         | LogicalPlan::RecursiveQuery(_) => Ok(()),
         LogicalPlan::Statement(_) => Err(node_refused("a statement")),
-        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => Err(node_refused("EXPLAIN")),
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => {
+            if guards.stand(Guard::Explain) {
+                Err(node_refused("EXPLAIN"))
+            } else {
+                Ok(())
+            }
+        }
         LogicalPlan::Extension(_) => Err(node_refused("an extension")),
         LogicalPlan::Dml(_) => Err(node_refused("a change of data")),
         LogicalPlan::Ddl(_) => Err(node_refused("a definition")),
         LogicalPlan::Copy(_) => Err(node_refused("COPY")),
-        LogicalPlan::DescribeTable(_) => Err(node_refused("DESCRIBE")),
+        LogicalPlan::DescribeTable(_) => statement("DESCRIBE"),
     }
 }
 
-fn judge_expressions(node: &LogicalPlan, growth: &mut Growth) -> Result<()> {
+fn judge_expressions(node: &LogicalPlan, growth: &mut Growth, guards: Guards) -> Result<()> {
     if let LogicalPlan::Values(values) = node {
         growth.judge_values(&values.values);
     }
@@ -91,7 +105,9 @@ fn judge_expressions(node: &LogicalPlan, growth: &mut Growth) -> Result<()> {
     let walked = node.apply_expressions(|expression| {
         expression.apply(|inner| {
             let judged = match function_name(inner) {
-                Some(name) if !functions::is_allowed(&name) => Err(functions::not_allowed(&name)),
+                Some(name) if guards.stand(Guard::Functions) && !functions::is_allowed(&name) => {
+                    Err(functions::not_allowed(&name))
+                }
                 Some(_) | None => growth.judge(inner),
             };
             if let Err(error) = judged {

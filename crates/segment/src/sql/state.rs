@@ -22,6 +22,7 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use super::functions;
 use crate::engine::Limits;
 use crate::error::Error;
+use crate::guards::{Guard, Guards};
 
 /// The name of the one catalog and schema, as in the gate.
 const CATALOG: &str = "lawful";
@@ -35,8 +36,9 @@ pub(crate) fn build(
     limits: &Limits,
     at: Timestamp,
     calendar: Calendar,
+    guards: Guards,
 ) -> crate::error::Result<SessionState> {
-    let config = config(limits, calendar);
+    let config = config(limits, calendar, guards);
     let mut props = ExecutionProps::new();
     props.mark_start_execution(Arc::clone(config.options()));
     let start = instant(at)?;
@@ -47,18 +49,18 @@ pub(crate) fn build(
         .with_runtime_env(runtime(limits)?)
         .with_catalog_list(catalogs)
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
-        .with_scalar_functions(functions::scalar())
+        .with_scalar_functions(functions::scalar(guards))
         .with_aggregate_functions(functions::aggregate())
         .with_window_functions(functions::window())
         .with_execution_props(props)
         .build())
 }
 
-fn config(limits: &Limits, calendar: Calendar) -> SessionConfig {
+fn config(limits: &Limits, calendar: Calendar, guards: Guards) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, CATALOG)
-        .with_information_schema(false)
+        .with_information_schema(!guards.stand(Guard::MetadataViews))
         .with_collect_statistics(false)
         .with_target_partitions(limits.partitions.max(1));
     let options = config.options_mut();

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use super::{faults, size, tables};
 use crate::error::{Error, Result};
+use crate::guards::{Guard, Guards};
 
 /// How deep a query may nest before it is refused.
 const RECURSION_LIMIT: usize = 50;
@@ -21,7 +22,7 @@ const FROM_LIMIT: usize = 50;
 ///
 /// # Errors
 /// `Invalid`, naming the kind of statement found and what to use instead, or the place of a syntax error.
-pub fn parse_query(sql: &str) -> Result<Statement> {
+pub(crate) fn parse_query(sql: &str, guards: Guards) -> Result<Statement> {
     size::judge(sql)?;
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&GenericDialect {})
@@ -41,11 +42,21 @@ pub fn parse_query(sql: &str) -> Result<Statement> {
         )
         .help("send each SELECT on its own"));
     }
-    judge(&statement)?;
+    judge(&statement, guards)?;
     Ok(statement)
 }
 
-fn judge(statement: &Statement) -> Result<()> {
+fn judge(statement: &Statement, guards: Guards) -> Result<()> {
+    let shut = match statement {
+        Statement::Explain(_) => guards.stand(Guard::Explain),
+        Statement::Statement(_)
+        | Statement::CreateExternalTable(_)
+        | Statement::CopyTo(_)
+        | Statement::Reset(_) => guards.stand(Guard::Statements),
+    };
+    if !shut {
+        return Ok(());
+    }
     match statement {
         Statement::Statement(inner) => match inner.as_ref() {
             ast::Statement::Query(query) => {
@@ -231,7 +242,7 @@ mod tests {
     use super::*;
 
     fn code(sql: &str) -> &'static str {
-        parse_query(sql).expect_err(sql).code()
+        parse_query(sql, Guards::default()).expect_err(sql).code()
     }
 
     #[test]
@@ -243,7 +254,7 @@ mod tests {
             "VALUES (1), (2)",
             "SELECT * FROM (members JOIN events ON true), UNNEST([1, 2])",
         ] {
-            parse_query(sql).expect(sql);
+            parse_query(sql, Guards::default()).expect(sql);
         }
     }
 
@@ -273,7 +284,7 @@ mod tests {
                 "INSERT",
             ),
         ] {
-            let error = parse_query(sql).expect_err(sql);
+            let error = parse_query(sql, Guards::default()).expect_err(sql);
             assert!(
                 error.message().contains(word) || error.code() == "syntax",
                 "{sql}: {error}"
@@ -300,7 +311,8 @@ mod tests {
 
     #[test]
     fn a_syntax_error_has_its_place() {
-        let error = parse_query("SELECT 1\n  FROM members WHERE )").expect_err("syntax");
+        let error =
+            parse_query("SELECT 1\n  FROM members WHERE )", Guards::default()).expect_err("syntax");
         assert_eq!(error.place().map(|place| place.line), Some(2), "{error}");
     }
 }

@@ -1,8 +1,8 @@
 //! The real stores in a temporary directory, with a clock and randomness of our own.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assent_consent::{Calendar, Fact, Timestamp};
@@ -38,11 +38,19 @@ impl RandomSource for Repeating {
     }
 }
 
-/// A journal that can be told to refuse.
+/// A journal that can be told to refuse, and to take its time with the consent topic.
 pub struct Failing {
     inner: EmbeddedJournal,
     pub refuses_reads: AtomicBool,
     pub refuses_appends: AtomicBool,
+    delay: Mutex<Duration>,
+}
+
+impl Failing {
+    /// From now on the permit index hears of each decision this much later.
+    pub fn delay_consent(&self, delay: Duration) {
+        *self.delay.lock().expect("not poisoned") = delay;
+    }
 }
 
 fn refusal(refused: &AtomicBool) -> Result<(), assent_journal::Error> {
@@ -74,7 +82,12 @@ impl Journal for Failing {
         limit: ReadLimit,
     ) -> Result<Batch, assent_journal::Error> {
         refusal(&self.refuses_reads)?;
-        self.inner.read(topic, partition, from, limit).await
+        let batch = self.inner.read(topic, partition, from, limit).await?;
+        let delay = *self.delay.lock().expect("not poisoned");
+        if !delay.is_zero() && topic.as_str() == topics::CONSENT && !batch.records.is_empty() {
+            tokio::time::sleep(delay).await;
+        }
+        Ok(batch)
     }
 
     async fn end_positions(&self, topics: &[Topic]) -> Result<Checkpoint, assent_journal::Error> {
@@ -145,6 +158,7 @@ impl House {
             inner: EmbeddedJournal::open(&dir.path().join("journal"), config).expect("a journal"),
             refuses_reads: AtomicBool::new(false),
             refuses_appends: AtomicBool::new(false),
+            delay: Mutex::default(),
         });
         let vault: Arc<dyn Vault> = Arc::new(
             EmbeddedVault::open(
@@ -274,7 +288,7 @@ async fn define(
     }
 }
 
-/// A clock that stands still.
+/// A clock that stands still until it is set.
 #[derive(Clone)]
 pub struct Standstill(Arc<AtomicI64>);
 
@@ -283,8 +297,17 @@ impl Standstill {
         Self(Arc::new(AtomicI64::new(instant.micros())))
     }
 
+    pub fn set(&self, instant: Timestamp) {
+        self.0.store(instant.micros(), Ordering::SeqCst);
+    }
+
     pub fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+
+    /// The next microsecond, which is nobody else's.
+    pub fn tick(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.fetch_add(1, Ordering::SeqCst) + 1)
     }
 
     /// For an engine.

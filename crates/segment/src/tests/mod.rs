@@ -7,14 +7,15 @@
 #![allow(missing_docs, reason = "nobody reads documentation of tests")]
 
 mod attacks;
+mod barrier;
 mod bounds;
 mod differential;
 mod doors;
 mod exports;
-mod functions;
 mod hand_made;
 mod house;
 mod limits;
+mod mutation;
 mod naive;
 mod oracle;
 mod plain;

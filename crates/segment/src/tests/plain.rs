@@ -72,6 +72,18 @@ impl Plain {
         SessionContext::new_with_state(self.0.clone())
     }
 
+    /// As [`Plain::ask`], on another task: the engine has assertions that a query can break.
+    pub async fn asked(plain: &Arc<Self>, sql: &str) -> Outcome {
+        let (plain, sql) = (Arc::clone(plain), sql.to_owned());
+        let asked = tokio::spawn(async move { plain.ask(&sql).await });
+        asked.await.unwrap_or_else(|error| {
+            Err(Failure {
+                class: "panic".to_owned(),
+                text: error.to_string(),
+            })
+        })
+    }
+
     /// The answer to a query, planned and run step by step as a session does.
     pub async fn ask(&self, sql: &str) -> Outcome {
         let planned = async {

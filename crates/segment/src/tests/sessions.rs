@@ -406,6 +406,9 @@ fn small_groups_are_not_counted_and_empty_ones_not_shown() {
     }
     let rows: Vec<serde_json::Value> = serde_json::from_str(&text).expect("json");
     assert_eq!(rows.len(), expected.len(), "{text}");
+    let small = |people: &BTreeSet<BTreeSet<usize>>| people.len() < 5;
+    assert!(expected.values().any(small), "control: a small group");
+    assert!(!expected.values().all(small), "control: a large group");
     for row in &rows {
         let people = expected[row["account_id"].as_str().expect("an id")].len() as u64;
         let told = row.get("contacts").and_then(serde_json::Value::as_u64);

@@ -21,6 +21,7 @@ use self::dice::Dice;
 use self::ground::Ground;
 use self::report::Report;
 use self::town::Plan;
+use crate::guards::{Guard, Guards};
 
 /// Towns of the plain test, and queries in each.
 const TOWNS: u64 = 50;
@@ -113,6 +114,55 @@ fn five_thousand_generated_queries_agree() {
     println!("{report}\nin {:.1?}", started.elapsed());
     report.assert_agreement();
     report.assert_variety();
+}
+
+/// The control of the comparison: with any of these guards off it finds a difference, sooner or later. In the town it
+/// begins with, sooner.
+#[test]
+fn the_comparison_notices_a_guard_that_is_off() {
+    let noticed = [
+        (Guard::Rows, 1),
+        (Guard::Cells, 4),
+        (Guard::Properties, 7),
+        (Guard::DeclaredNames, 1),
+        (Guard::Retention, 1),
+        (Guard::SmallGroups, 1),
+        (Guard::LawfulNow, 2),
+        (Guard::OpaqueLeaf, 5),
+        (Guard::Limits, 4),
+        (Guard::Statistics, 4),
+    ];
+    for (guard, without) in Guard::EACH {
+        if let Some((_, seed)) = noticed.iter().find(|(of, _)| *of == guard) {
+            let after = queries_until_a_difference(without, *seed);
+            println!("{guard:?} off: a difference in query {after:?}");
+            assert!(after.is_some(), "{guard:?} is off, and nothing differs");
+        }
+    }
+}
+
+fn queries_until_a_difference(guards: Guards, seed: u64) -> Option<u64> {
+    const IN_A_TOWN: u64 = 80;
+    const TOWNS: u64 = 20;
+    for town in 0..TOWNS {
+        let seed = seed + town;
+        let place = Plan::of(seed).found_with(guards);
+        let grounds: Vec<Ground<'_>> = place
+            .plan
+            .askings
+            .iter()
+            .map(|asking| Ground::of(&place, asking))
+            .collect();
+        for number in 0..IN_A_TOWN {
+            let ground = &grounds[usize::try_from(number).expect("small") % grounds.len()];
+            let mut dice = Dice::new(seed * 1_000_003 + number);
+            let query = sql::query(&mut dice, &ground.tables, &ground.everybody);
+            if ground.trial(&query).is_err() {
+                return Some(town * IN_A_TOWN + number + 1);
+            }
+        }
+    }
+    None
 }
 
 /// As long as `ASSENT_FUZZ_MINUTES` says, from `ASSENT_FUZZ_SEED` on; `cargo xtask fuzz` sets both.

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::people::{self, catalog};
+use crate::guards::Guards;
 use crate::tests::house::{DAY, House, Layout, Repeating, Standstill};
 use crate::tests::naive::{NaiveTable, Told, category};
 use crate::tests::plain::{Cut, Plain};
@@ -156,13 +157,18 @@ impl Plan {
 
     /// Founds the town: journals and folds everything.
     pub fn found(self) -> Town {
+        self.found_with(Guards::default())
+    }
+
+    /// The same with an engine of which not every guard stands.
+    pub fn found_with(self, guards: Guards) -> Town {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
         let house = runtime.block_on(self.tell());
-        let engine = Engine::new(
+        let engine = Engine::guarded(
             house.stores(),
             Standstill::at(self.now).clock(),
             Arc::new(Repeating::default()),
@@ -170,6 +176,7 @@ impl Plan {
                 partitions: self.partitions,
                 ..Limits::default()
             },
+            guards,
         );
         Town {
             plan: self,

@@ -17,6 +17,7 @@ use tokio::runtime::Runtime;
 
 use super::house::{DAY, House, Layout, Repeating, Standstill};
 use super::naive::Told;
+use crate::guards::Guards;
 use crate::{Asked, Engine, LawfulSession, Limits, QueryResult};
 
 /// How many people there are.
@@ -89,7 +90,7 @@ pub fn with_files(max_files: usize) -> World {
     let clock = Standstill::at(now());
     World {
         runtime,
-        engine: engine(&house, &clock, Limits::default()),
+        engine: engine(&house, &clock, Limits::default(), Guards::default()),
         registry: house.permit.registry(),
         house,
         clock,
@@ -98,15 +99,20 @@ pub fn with_files(max_files: usize) -> World {
     }
 }
 
-fn engine(house: &House, clock: &Standstill, limits: Limits) -> Arc<Engine> {
+fn engine(house: &House, clock: &Standstill, limits: Limits, guards: Guards) -> Arc<Engine> {
     let random = Arc::new(Repeating::default());
-    Engine::new(house.stores(), clock.clock(), random, limits)
+    Engine::guarded(house.stores(), clock.clock(), random, limits, guards)
 }
 
 impl World {
     /// Another engine over the same stores.
     pub fn engine_within(&self, limits: Limits) -> Arc<Engine> {
-        engine(&self.house, &self.clock, limits)
+        self.engine_guarded(limits, Guards::default())
+    }
+
+    /// Another engine over the same stores, of which not every guard stands.
+    pub fn engine_guarded(&self, limits: Limits, guards: Guards) -> Arc<Engine> {
+        engine(&self.house, &self.clock, limits, guards)
     }
 
     pub fn principal(&self, name: &str) -> Principal {
@@ -317,7 +323,11 @@ fn people(vault: &dyn Vault) -> Vec<Person> {
                 },
                 ltv: Person::number(index),
                 allergy: format!("{canary}-allergy"),
-                account: (index % 3 == 0).then(|| format!("a{}", index % 12)),
+                account: match index % 20 {
+                    // One that is too small to be counted.
+                    4 => Some("few".to_owned()),
+                    _ => (index % 3 == 0).then(|| format!("a{}", index % 12)),
+                },
                 role: format!("{canary}-role"),
                 told_at: days_ago(200 + index as i64),
             }
@@ -371,18 +381,22 @@ async fn make(max_files: usize) -> (House, Vec<Person>, Told) {
 
 /// Journals one more decision of a person, now.
 pub fn decide(world: &World, who: usize, decision: ConsentDecision) {
-    let draft = decided(world, who, decision);
+    let draft = decided(world, world.people[who].subject, decision);
     world.runtime.block_on(world.house.tell(vec![draft]));
 }
 
-/// A decision of a person, to be journalled.
-pub fn decided(world: &World, who: usize, decision: ConsentDecision) -> Draft {
+/// A decision made now, to be journalled.
+pub fn decided(world: &World, subject: SubjectId, decision: ConsentDecision) -> Draft {
+    let at = world.clock.tick();
+    let mut id = [0xEE; 16];
+    id[8..].copy_from_slice(&at.micros().to_be_bytes());
+    let id = EventId::from_bytes(id);
     Draft {
-        id: EventId::from_bytes([0x80 | u8::try_from(who).expect("small"); 16]),
-        subject: world.people[who].subject,
+        id,
+        subject,
         source: "shop".to_owned(),
-        message_id: "late".to_owned(),
-        times: Times::at(world.clock.now()),
+        message_id: id.to_string(),
+        times: Times::at(at),
         payload: Payload::ConsentDecision(decision.notice("privacy", 1)),
     }
 }

@@ -220,8 +220,10 @@ impl Maker<'_> {
     }
 
     fn body(&mut self) -> Selected {
-        if !self.dice.chance(18) {
-            return self.select(None, 2);
+        match self.dice.below(100) {
+            0..74 => return self.select(None, 2),
+            74..82 => return self.of_one_table(),
+            _ => {}
         }
         let (left, right) = if self.dice.chance(30) {
             let left = self.select(None, 1);
@@ -243,6 +245,42 @@ impl Maker<'_> {
         Selected {
             sql: format!("{} {word} {}", left.sql, right.sql),
             columns: left.columns,
+        }
+    }
+
+    /// A whole table, or how much there is of it: what an engine likes to answer without reading it.
+    fn of_one_table(&mut self) -> Selected {
+        let (text, source) = self.table();
+        match self.dice.below(4) {
+            0 | 1 => {
+                self.mark("every column");
+                Selected {
+                    sql: format!("SELECT * FROM {text}"),
+                    columns: source.columns,
+                }
+            }
+            2 => {
+                self.mark("count of a table");
+                let scope = [source];
+                let kind = *self.dice.pick(&[Kind::Text, Kind::Number, Kind::Instant]);
+                let column = self.column(&scope, kind);
+                Selected {
+                    sql: format!(
+                        "SELECT count(*) AS c0, min({column}) AS c1, max({column}) AS c2 FROM {text}"
+                    ),
+                    columns: named_columns(&[Kind::Integer, kind, kind]),
+                }
+            }
+            _ => {
+                self.mark("count of a limit");
+                let (rows, skipped) = (1 + self.dice.below(40), self.dice.below(10));
+                Selected {
+                    sql: format!(
+                        "SELECT count(*) AS c0 FROM (SELECT 1 AS one FROM {text} LIMIT {rows} OFFSET {skipped}) AS s"
+                    ),
+                    columns: named_columns(&[Kind::Integer]),
+                }
+            }
         }
     }
 
@@ -395,6 +433,43 @@ impl Maker<'_> {
             return None;
         }
         literal_of(&self.dice.pick(&pool.rows)[place])
+    }
+
+    /// A column, and a value that it has for nobody who may be read.
+    fn foreign(&mut self, scope: &Scope) -> Option<(String, String, Kind)> {
+        let mut found = Vec::new();
+        for source in scope {
+            let Some(table) = source.table else { continue };
+            for (name, kind) in &source.columns {
+                if matches!(kind, Kind::Text | Kind::Number | Kind::Instant) {
+                    found.push((
+                        table,
+                        format!("{}.{name}", source.alias),
+                        name.clone(),
+                        *kind,
+                    ));
+                }
+            }
+        }
+        if found.is_empty() {
+            return None;
+        }
+        let (table, column, name, kind) = self.dice.pick(&found).clone();
+        let values = |of: &NaiveTable| -> Vec<Cell> {
+            let place = of.columns.iter().position(|column| column.name == name);
+            let rows = of.rows.iter();
+            place.map_or(Vec::new(), |place| {
+                rows.map(|row| row[place].clone()).collect()
+            })
+        };
+        let known = values(&self.tables[table]);
+        let mut foreign = values(&self.everybody[table]);
+        foreign.retain(|cell| *cell != Cell::Null && !known.contains(cell));
+        if foreign.is_empty() {
+            return None;
+        }
+        let value = literal_of(self.dice.pick(&foreign))?;
+        Some((column, value, kind))
     }
 
     fn literal(&mut self, kind: Kind) -> String {

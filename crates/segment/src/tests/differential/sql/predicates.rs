@@ -7,7 +7,7 @@ const COMPARISONS: [&str; 6] = [">=", "<=", "<>", ">", "<", "="];
 impl Maker<'_> {
     /// A condition on the rows of a scope; `depth` bounds the sub-queries.
     pub(super) fn predicate(&mut self, scope: &Scope, depth: u32) -> String {
-        match self.dice.below(42) {
+        match self.dice.below(45) {
             0..9 => self.comparison(scope),
             9..13 => self.known(scope),
             13..15 => self.between(scope),
@@ -32,6 +32,7 @@ impl Maker<'_> {
             32..36 if depth > 0 => self.membership(scope),
             36..38 if depth > 0 => self.scalar_subquery(scope, depth),
             41 if depth > 0 && !self.daring => self.quantified(scope),
+            42.. => self.probe(scope),
             38.. if self.daring => self.risky(scope),
             _ => self.comparison(scope),
         }
@@ -245,6 +246,19 @@ impl Maker<'_> {
         let sign = self.dice.word(&COMPARISONS);
         let word = self.dice.word(&["ANY", "ALL"]);
         format!("{left} {sign} {word} (SELECT {right} FROM {text})")
+    }
+
+    /// A condition that fails on somebody's row who may not be read, and on no other: it must hold of all there are.
+    fn probe(&mut self, scope: &Scope) -> String {
+        let Some((column, value, kind)) = self.foreign(scope) else {
+            return self.comparison(scope);
+        };
+        self.mark("probe of somebody denied");
+        if kind == Kind::Text && self.dice.chance(50) {
+            format!("cast(CASE WHEN {column} = {value} THEN {column} ELSE '1' END AS int) = 1")
+        } else {
+            format!("10 / (CASE WHEN {column} = {value} THEN 0 ELSE 1 END) = 10")
+        }
     }
 
     /// Conditions that fail on some values: whether they do must depend on lawful rows alone.

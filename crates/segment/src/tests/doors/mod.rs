@@ -1,5 +1,8 @@
 //! Statements, names and functions that lead around the gate, each shown to work on a plain engine.
 
+mod golden;
+mod statements;
+
 use datafusion::execution::config::SessionConfig;
 use datafusion::prelude::SessionContext;
 
@@ -41,6 +44,11 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("SELECT * FROM generate_series(1, 3)", "table_function"),
     ("SELECT * FROM range(1, 3)", "table_function"),
     ("SELECT version()", "function_not_allowed"),
+    // Made of signs, without a look at what is registered.
+    (
+        "SELECT MAP {'city': city} FROM members",
+        "function_not_allowed",
+    ),
     (
         "SELECT arrow_typeof(city) FROM members",
         "function_not_allowed",
