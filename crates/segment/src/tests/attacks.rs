@@ -186,7 +186,10 @@ fn errors_about_the_permitted_hold_no_value_either() {
             "SELECT (SELECT city FROM members) FROM events",
             "query_failed",
         ),
-        ("SELECT to_timestamp(city) FROM members", "cast_failed"),
+        (
+            "SELECT cast(city AS timestamp with time zone) FROM members",
+            "cast_failed",
+        ),
         (
             "SELECT make_date(1, cast(ltv AS bigint), 3) FROM members",
             "query_failed",

@@ -22,8 +22,16 @@ impl Maker<'_> {
         let qualify = if self.dice.chance(12) {
             self.mark("qualify");
             let over = self.over(scope, true);
+            // Of rows that are equal in all columns the place among them can tell one from another, and which of them
+            // is left is luck: then all are left, or none.
+            let by_place = ["row_number()", "ntile(", "lag(", "lead("];
+            let tells = |item: &String| by_place.iter().any(|call| item.contains(call));
+            let call = match items.iter().any(tells) {
+                true => "rank()",
+                false => "row_number()",
+            };
             format!(
-                " QUALIFY row_number() OVER ({over}) <= {}",
+                " QUALIFY {call} OVER ({over}) <= {}",
                 1 + self.dice.below(3)
             )
         } else {
