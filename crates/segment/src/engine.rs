@@ -102,7 +102,7 @@ impl Engine {
         random: Arc<dyn RandomSource>,
         limits: Limits,
     ) -> Arc<Self> {
-        Self::guarded(stores, clock, random, limits, Guards::default())
+        Self::guarded(stores, clock, random, limits, Guards::ALL)
     }
 
     pub(crate) fn guarded(

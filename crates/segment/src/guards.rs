@@ -54,15 +54,19 @@ pub(crate) enum Guard {
     PlainText,
 }
 
+pub(crate) use stance::Guards;
+
 #[cfg(not(test))]
 mod stance {
     use super::Guard;
 
     /// All guards stand.
-    #[derive(Debug, Clone, Copy, Default)]
+    #[derive(Debug, Clone, Copy)]
     pub(crate) struct Guards;
 
     impl Guards {
+        pub(crate) const ALL: Self = Self;
+
         /// Whether a guard stands.
         #[inline(always)]
         pub(crate) const fn stand(self, _: Guard) -> bool {
@@ -111,12 +115,14 @@ mod stance {
     );
 
     /// Which guards stand: all but those named.
-    #[derive(Debug, Clone, Copy, Default)]
+    #[derive(Debug, Clone, Copy)]
     pub(crate) struct Guards {
         off: &'static [Guard],
     }
 
     impl Guards {
+        pub(crate) const ALL: Self = Self::without(&[]);
+
         /// All but these.
         pub(crate) const fn without(off: &'static [Guard]) -> Self {
             Self { off }
@@ -128,5 +134,3 @@ mod stance {
         }
     }
 }
-
-pub(crate) use stance::Guards;

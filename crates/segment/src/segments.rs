@@ -175,11 +175,11 @@ pub fn check_segment(registry: &RegistryState, segment: &SegmentDefinition) -> R
         &Limits::default(),
         Timestamp::from_micros(0),
         registry.settings().calendar,
-        Guards::default(),
+        Guards::ALL,
     )?;
     // Planning over tables in memory never waits.
     let planned = on_a_large_stack(|| {
-        logical(&state, &catalogs, &segment.query, false, Guards::default())
+        logical(&state, &catalogs, &segment.query, false, Guards::ALL)
             .now_or_never()
             .ok_or_else(|| Error::internal("check", "planning a segment waited for something"))?
     })?;

@@ -308,6 +308,6 @@ mod tests {
             "reading".into(),
             Box::new(DataFusionError::External(Box::new(own.clone()))),
         );
-        assert_eq!(of_execution(&wrapped, Guards::default()), own);
+        assert_eq!(of_execution(&wrapped, Guards::ALL), own);
     }
 }

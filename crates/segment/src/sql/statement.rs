@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     fn code(sql: &str) -> &'static str {
-        parse_query(sql, Guards::default()).expect_err(sql).code()
+        parse_query(sql, Guards::ALL).expect_err(sql).code()
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
             "VALUES (1), (2)",
             "SELECT * FROM (members JOIN events ON true), UNNEST([1, 2])",
         ] {
-            parse_query(sql, Guards::default()).expect(sql);
+            parse_query(sql, Guards::ALL).expect(sql);
         }
     }
 
@@ -284,7 +284,7 @@ mod tests {
                 "INSERT",
             ),
         ] {
-            let error = parse_query(sql, Guards::default()).expect_err(sql);
+            let error = parse_query(sql, Guards::ALL).expect_err(sql);
             assert!(
                 error.message().contains(word) || error.code() == "syntax",
                 "{sql}: {error}"
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn a_syntax_error_has_its_place() {
         let error =
-            parse_query("SELECT 1\n  FROM members WHERE )", Guards::default()).expect_err("syntax");
+            parse_query("SELECT 1\n  FROM members WHERE )", Guards::ALL).expect_err("syntax");
         assert_eq!(error.place().map(|place| place.line), Some(2), "{error}");
     }
 }

@@ -134,7 +134,7 @@ impl Reader {
 
     async fn is_honoured_in_an_answer(&mut self, who: usize) -> bool {
         let times = self.decided.entry(who).or_default();
-        let grants = *times % 2 == 0;
+        let grants = (*times).is_multiple_of(2);
         *times += 1;
         tell(&self.world, self.world.people[who].subject, grants).await;
         let sql = format!(

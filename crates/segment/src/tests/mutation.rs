@@ -275,7 +275,7 @@ fn attacked(guard: Guard, guards: Guards) -> Loot {
 fn each_guard_alone_stops_its_attack() {
     let mut faults = Vec::new();
     for (guard, without) in Guard::EACH {
-        if let Some(loot) = attacked(guard, Guards::default()) {
+        if let Some(loot) = attacked(guard, Guards::ALL) {
             faults.push(format!("{guard:?} stands, and the attack gets {loot}"));
         }
         match attacked(guard, without) {

@@ -157,7 +157,7 @@ impl Plan {
 
     /// Founds the town: journals and folds everything.
     pub fn found(self) -> Town {
-        self.found_with(Guards::default())
+        self.found_with(Guards::ALL)
     }
 
     /// The same with an engine of which not every guard stands.

@@ -90,7 +90,7 @@ pub fn with_files(max_files: usize) -> World {
     let clock = Standstill::at(now());
     World {
         runtime,
-        engine: engine(&house, &clock, Limits::default(), Guards::default()),
+        engine: engine(&house, &clock, Limits::default(), Guards::ALL),
         registry: house.permit.registry(),
         house,
         clock,
@@ -107,7 +107,7 @@ fn engine(house: &House, clock: &Standstill, limits: Limits, guards: Guards) -> 
 impl World {
     /// Another engine over the same stores.
     pub fn engine_within(&self, limits: Limits) -> Arc<Engine> {
-        self.engine_guarded(limits, Guards::default())
+        self.engine_guarded(limits, Guards::ALL)
     }
 
     /// Another engine over the same stores, of which not every guard stands.
