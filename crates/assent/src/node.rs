@@ -79,7 +79,10 @@ impl Node {
         let journal = stores::journal(&config).await?;
         let vault = match config.roles.is_empty() {
             true => None,
-            false => Some(stores::vault(&config, &random)?),
+            false => {
+                stores::look_for_vault(&config, journal.as_ref()).await?;
+                Some(stores::vault(&config, &random)?)
+            }
         };
         let reads = [ProcessRole::Projector, ProcessRole::Query];
         let storage = match reads.into_iter().any(|role| config.roles.has(role)) {

@@ -1,9 +1,9 @@
 //! Opening the stores that the configuration names: one function a store, one branch a kind.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use assent_journal::{Alone, EmbeddedConfig, EmbeddedJournal, Group, Journal};
+use assent_journal::{Alone, EmbeddedConfig, EmbeddedJournal, Group, Journal, Topic};
 use assent_journal_kafka::{KafkaGroup, KafkaJournal};
 use assent_projection::{LocalStorage, ObjectStorage, Owner, Storage};
 use assent_vault::{EmbeddedVault, MasterKey, RandomSource, Vault};
@@ -33,6 +33,47 @@ pub async fn journal(config: &Config) -> Result<Arc<dyn Journal>, Failure> {
     Ok(Arc::new(Observed::of(journal)))
 }
 
+/// An embedded vault is founded beside a journal that holds nothing of people yet, and only there: beside any other it
+/// would be an empty one in the place of the one that was lost, in which everybody is somebody new. Nor does a new
+/// master key help a vault that has one.
+///
+/// # Errors
+/// The vault or its key is not where it was; the sentence says what to do.
+pub async fn look_for_vault(config: &Config, journal: &dyn Journal) -> Result<(), Failure> {
+    let VaultKind::Embedded = &config.vault.kind else {
+        return Ok(());
+    };
+    let file = vault_file(config);
+    if file.exists() {
+        return match &config.vault.master_key {
+            SecretAt::File(path) if !path.exists() => Err(Failure::failed(format!(
+                "master key: {path} is not there, and {file} can be opened with no other; bring it back from where \
+                 you keep a copy",
+                path = path.display(),
+                file = file.display(),
+            ))),
+            SecretAt::File(_) | SecretAt::Given(_) => Ok(()),
+        };
+    }
+    let of_people = config::topics(config.partitions)
+        .into_iter()
+        .filter(|(topic, _)| topic.as_str() != assent_event::topics::REGISTRY);
+    let topics: Vec<Topic> = of_people.map(|(topic, _)| topic).collect();
+    let ends = journal.end_positions(&topics).await.explained("journal")?;
+    if ends.iter().all(|(_, _, next)| next == 0) {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "vault: {file} is not there, but the journal holds events that can be read with no other; bring it back from a \
+         backup, or begin anew in another data directory",
+        file = file.display(),
+    )))
+}
+
+fn vault_file(config: &Config) -> PathBuf {
+    config.data_dir.join("vault.redb")
+}
+
 /// The vault.
 ///
 /// # Errors
@@ -49,8 +90,8 @@ pub fn vault(config: &Config, random: &Arc<dyn RandomSource>) -> Result<Arc<dyn 
                 }
                 SecretAt::File(_) | SecretAt::Given(_) => master_key(key)?,
             };
-            let file = config.data_dir.join("vault.redb");
-            let vault = EmbeddedVault::open(&file, master, source).explained("vault")?;
+            let vault =
+                EmbeddedVault::open(&vault_file(config), master, source).explained("vault")?;
             Ok(Arc::new(vault))
         }
         VaultKind::Postgres(postgres) => {

@@ -169,7 +169,11 @@ async fn by_ourselves(config: &Config) -> Vec<Finding> {
         let fix = "see that it can be reached; assent topics tells of its topics";
         failed("journal", failure, fix);
     }
-    let vault = stores::vault(config, &random);
+    let found = match &journal {
+        Ok(journal) => stores::look_for_vault(config, journal.as_ref()).await,
+        Err(_) => Ok(()),
+    };
+    let vault = found.and_then(|()| stores::vault(config, &random));
     if let Err(failure) = &vault {
         let fix = "see that it can be reached, and that the master key is the one it was made with";
         failed("vault", failure, fix);

@@ -378,6 +378,35 @@ async fn opened(config: Config) -> Result<Node, Failure> {
     }
 }
 
+/// Founds the stores; then one event was received.
+async fn received_once(dir: &Path, at: Timestamp) {
+    let node = Node::open(config(dir, "all")).await.unwrap();
+    let journal = &node.stores().journal;
+    journal.append(vec![received(at)]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_empty_vault_takes_the_place_of_one_that_was_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    received_once(dir.path(), clock::now()).await;
+    drop(opened(config(dir.path(), "all")).await.unwrap());
+    let (vault, key) = (dir.path().join("vault.redb"), dir.path().join("master.key"));
+    for lost in [vault, key] {
+        assert!(lost.exists(), "control: {}", lost.display());
+        let aside = lost.with_extension("aside");
+        std::fs::rename(&lost, &aside).unwrap();
+        let refused = opened(config(dir.path(), "all")).await.err().unwrap();
+        let text = refused.to_string();
+        assert!(
+            text.contains(&format!("{} is not there", lost.display())),
+            "{text}"
+        );
+        assert!(!lost.exists(), "nothing was made in its place");
+        std::fs::rename(&aside, &lost).unwrap();
+        drop(opened(config(dir.path(), "all")).await.unwrap());
+    }
+}
+
 /// One reading of a clock far ahead would hold all later receipts there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_pause_nothing_is_taken_in_before_the_date_is_confirmed() {
@@ -396,11 +425,9 @@ async fn after_a_pause_nothing_is_taken_in_before_the_date_is_confirmed() {
     drop(node);
 
     let dir = tempfile::tempdir().unwrap();
-    let journal = stores::journal(&config(dir.path(), "all")).await.unwrap();
     let days = |days: i64| clock::now().plus_micros(days * 86_400_000_000);
-    journal.append(vec![received(days(-3))]).await.unwrap();
-    drop(journal);
-    let node = Node::open(config(dir.path(), "all")).await.unwrap();
+    received_once(dir.path(), days(-3)).await;
+    let node = opened(config(dir.path(), "all")).await.unwrap();
     node.owner().apply(pipelines()).await.unwrap();
     node.stores().knowledge.catch_up().await.unwrap();
     assert_eq!(missing(&node).await, ["intake/clock"]);
