@@ -10,6 +10,7 @@ mod fuzz;
 mod kafka;
 mod layers;
 mod licences;
+mod port;
 mod postgres;
 mod prerequisites;
 mod process;

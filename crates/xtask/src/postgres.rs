@@ -8,6 +8,7 @@
 mod programs;
 mod server;
 
+use crate::port;
 use crate::test::Running;
 
 use self::server::Server;
@@ -129,7 +130,7 @@ fn parse(args: &[String]) -> Result<(Command, u16), String> {
                 let value = args
                     .next()
                     .ok_or(format!("--port needs a number\n\n{USAGE}"))?;
-                port = Some(parse_port(value)?);
+                port = Some(port::parse(value, u16::MAX)?);
                 continue;
             }
             unknown => return Err(format!("no command `{unknown}`\n\n{USAGE}")),
@@ -147,18 +148,7 @@ fn parse(args: &[String]) -> Result<(Command, u16), String> {
 }
 
 fn default_port() -> Result<u16, String> {
-    match std::env::var("ASSENT_POSTGRES_PORT") {
-        Ok(value) => parse_port(&value),
-        Err(_) => Ok(PORT),
-    }
-}
-
-fn parse_port(value: &str) -> Result<u16, String> {
-    value
-        .parse()
-        .ok()
-        .filter(|port| *port >= 1024)
-        .ok_or(format!("`{value}` is no port from 1024 to 65535"))
+    port::told("ASSENT_POSTGRES_PORT", PORT, u16::MAX)
 }
 
 /// Makes sure that a server answers. `true` when it had to be started.

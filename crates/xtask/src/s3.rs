@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::run::target;
 use crate::test::Running;
-use crate::{process, python};
+use crate::{port, process, python};
 
 /// The version whose conditional puts were seen to exclude, from the root.
 const REQUIREMENTS: &str = "crates/xtask/src/s3/requirements.txt";
@@ -256,7 +256,7 @@ fn parse(args: &[String]) -> Result<(Command, u16), String> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let (command, port) = match words[..] {
         [command] => (command, default_port()?),
-        [command, "--port", port] => (command, parse_port(port)?),
+        [command, "--port", port] => (command, port::parse(port, u16::MAX)?),
         _ => return Err(USAGE.to_owned()),
     };
     let command = match command {
@@ -269,18 +269,7 @@ fn parse(args: &[String]) -> Result<(Command, u16), String> {
 }
 
 fn default_port() -> Result<u16, String> {
-    match std::env::var("ASSENT_S3_PORT") {
-        Ok(value) => parse_port(&value),
-        Err(_) => Ok(PORT),
-    }
-}
-
-fn parse_port(value: &str) -> Result<u16, String> {
-    value
-        .parse()
-        .ok()
-        .filter(|port| *port >= 1024)
-        .ok_or(format!("`{value}` is no port from 1024 to 65535"))
+    port::told("ASSENT_S3_PORT", PORT, u16::MAX)
 }
 
 #[cfg(test)]

@@ -12,20 +12,8 @@ use super::sessions::uses;
 use super::world::programme::programme;
 use super::world::{World, days_ago, fresh};
 
-fn session(world: &World, name: &str) -> LawfulSession {
-    world
-        .runtime
-        .block_on(LawfulSession::for_segment(
-            &world.engine,
-            &world.principal("analyst"),
-            name,
-            None,
-        ))
-        .expect("a session")
-}
-
 fn export(world: &World, name: &str, directory: &Path) -> Result<Exported> {
-    let session = session(world, name);
+    let session = world.for_segment(name);
     world
         .runtime
         .block_on(session.export_segment(name, ExportFormat::Csv, directory, 7))
@@ -92,7 +80,7 @@ fn a_use_is_journalled_before_anything_is_written() {
 fn of_an_export_that_fails_nothing_is_left() {
     let world = fresh();
     let directory = TempDir::new().expect("a directory");
-    let at = session(&world, "buyers").answered().evaluated_at.micros();
+    let at = world.for_segment("buyers").answered().evaluated_at.micros();
     let stem = format!("buyers-v1-{at}");
     for taken in [format!("{stem}.csv"), format!("{stem}.manifest.json")] {
         let path = directory.path().join(&taken);

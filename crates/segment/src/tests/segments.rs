@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::oracle::{component, denied, lawful, leak};
-use super::world::{World, world};
+use super::world::world;
 
 fn segment(purpose: &str, query: &str) -> SegmentDefinition {
     serde_json::from_value(json!({
@@ -16,18 +16,6 @@ fn segment(purpose: &str, query: &str) -> SegmentDefinition {
         "description": "", "query": query, "query_line": 3, "query_column": 6,
     }))
     .expect("a segment")
-}
-
-fn session(world: &World, name: &str) -> LawfulSession {
-    world
-        .runtime
-        .block_on(LawfulSession::for_segment(
-            &world.engine,
-            &world.principal("analyst"),
-            name,
-            None,
-        ))
-        .expect("a session")
 }
 
 #[test]
@@ -89,7 +77,7 @@ fn a_segment_runs_under_its_own_purpose_only() {
     let world = world();
     let run = world
         .runtime
-        .block_on(session(world, "buyers").run_segment("buyers"))
+        .block_on(world.for_segment("buyers").run_segment("buyers"))
         .expect("a run");
     let ids = SegmentIds::of(&run).expect("ids");
     assert_eq!(ids.column, "member_id");
@@ -128,7 +116,7 @@ fn mode(path: &Path) -> u32 {
 fn an_export_holds_allowed_identifiers_of_the_permitted() {
     let world = world();
     let directory = TempDir::new().expect("a directory");
-    let session = session(world, "buyers");
+    let session = world.for_segment("buyers");
     let export = |format| {
         world
             .runtime
@@ -189,7 +177,7 @@ fn a_purpose_without_exportable_identifiers_exports_nobody() {
     let directory = TempDir::new().expect("a directory");
     let error = world
         .runtime
-        .block_on(session(world, "patients").export_segment(
+        .block_on(world.for_segment("patients").export_segment(
             "patients",
             ExportFormat::Ndjson,
             directory.path(),
@@ -203,7 +191,7 @@ fn a_purpose_without_exportable_identifiers_exports_nobody() {
     assert_eq!(directory.path().read_dir().expect("files").count(), 0);
     let firms = world
         .runtime
-        .block_on(session(world, "firms").export_segment(
+        .block_on(world.for_segment("firms").export_segment(
             "firms",
             ExportFormat::Ndjson,
             directory.path(),

@@ -1,9 +1,12 @@
 //! The command line of `cargo xtask kafka`.
 
 use super::cluster::{Shape, THREE};
+use crate::port;
 
 /// Where clients connect to a single broker when nothing else is said.
 const PORT: u16 = 19_092;
+/// The third broker's last port must still be one.
+const MOST: u16 = u16::MAX - (THREE - 1) * 10_000 - 6;
 
 const USAGE: &str = "\
 cargo xtask kafka up|down|reset|status [--brokers 1|3] [--secure] [--port N]
@@ -85,7 +88,7 @@ pub(super) fn parse(args: &[String]) -> Result<Order, String> {
                 let value = args
                     .next()
                     .ok_or(wrong("--port needs a number".to_owned()))?;
-                port = Some(parse_port(value)?);
+                port = Some(port::parse(value, MOST)?);
                 continue;
             }
             unknown => return Err(wrong(format!("no command `{unknown}`"))),
@@ -106,20 +109,7 @@ pub(super) fn parse(args: &[String]) -> Result<Order, String> {
 
 /// The single broker's port; that of three brokers follows from it.
 pub(super) fn default_port() -> Result<u16, String> {
-    match std::env::var("ASSENT_KAFKA_PORT") {
-        Ok(value) => parse_port(&value),
-        Err(_) => Ok(PORT),
-    }
-}
-
-fn parse_port(value: &str) -> Result<u16, String> {
-    // The third broker's last port must still be one.
-    let most = u16::MAX - (THREE - 1) * 10_000 - 6;
-    value
-        .parse()
-        .ok()
-        .filter(|port| (1024..=most).contains(port))
-        .ok_or(format!("`{value}` is no port from 1024 to {most}"))
+    port::told("ASSENT_KAFKA_PORT", PORT, MOST)
 }
 
 #[cfg(test)]

@@ -131,6 +131,18 @@ impl World {
         })
     }
 
+    pub fn for_segment(&self, name: &str) -> LawfulSession {
+        let analyst = self.principal("analyst");
+        self.runtime
+            .block_on(LawfulSession::for_segment(
+                &self.engine,
+                &analyst,
+                name,
+                None,
+            ))
+            .expect("a session")
+    }
+
     pub fn ask(&self, purpose: &str, sql: &str) -> crate::Result<QueryResult> {
         let session = self.open(purpose);
         self.runtime.block_on(session.query(sql))
