@@ -87,6 +87,9 @@ pub(crate) enum Said {
     Stated,
 }
 
+/// How far ahead a sender's clock may be before it is told of; less is everyday jitter.
+pub(crate) const JITTER_MICROS: i64 = 60_000_000;
+
 /// When an item happened, as far as its sender tells.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ItemTimes {

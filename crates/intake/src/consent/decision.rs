@@ -5,7 +5,7 @@ use assent_event::ConsentDecision;
 use serde_json::Value;
 
 use crate::outcome::{Code, Rejected, Warning, WarningCode};
-use crate::planned::{Context, ItemTimes};
+use crate::planned::{Context, ItemTimes, JITTER_MICROS};
 use crate::text::{self, Object};
 
 /// Every field of a decision.
@@ -61,6 +61,28 @@ pub(super) fn time_or_receipt(object: &Object, warnings: &mut Vec<Warning>) -> I
         None
     });
     ItemTimes::told(time)
+}
+
+/// When what widens happened. A date ahead of its receipt is wrong, and what is taken as of its receipt in its stead would
+/// undo whatever was withdrawn since it really happened.
+///
+/// # Errors
+/// [`Code::TimeInvalid`]
+pub(super) fn time_of_what_widens(
+    cx: &Context<'_>,
+    object: &Object,
+) -> Result<Option<Timestamp>, Rejected> {
+    let time = text::time(object, "event_time")?;
+    if time.is_some_and(|time| time > cx.now.plus_micros(JITTER_MICROS)) {
+        return Err(Rejected::new(
+            Code::TimeInvalid,
+            "/event_time",
+            "it lies in the future; what widens cannot have happened yet, and taken as of now it would undo what was \
+             withdrawn since",
+            "send when it happened; set the clock it was read from",
+        ));
+    }
+    Ok(time)
 }
 
 /// The message id of what restricts: none, which asks for a new one, if it cannot be used.

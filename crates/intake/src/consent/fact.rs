@@ -4,7 +4,9 @@ use assent_consent::{Day, LegalBasis, PurposeId, Timestamp};
 use assent_event::SubjectFact;
 use serde_json::Value;
 
-use super::decision::{id_or_new, most_identifiers, recognisable, time_or_receipt};
+use super::decision::{
+    id_or_new, most_identifiers, recognisable, time_of_what_widens, time_or_receipt,
+};
 use super::grant::known_purpose;
 use super::{event_too_large, subject};
 use crate::outcome::{Code, Rejected, Warning, WarningCode};
@@ -74,7 +76,7 @@ pub(super) fn read(cx: &Context<'_>, object: &Object, fact: &str, too_large: boo
     let times = if restricts {
         time_or_receipt(object, &mut warnings)
     } else {
-        ItemTimes::told(text::time(object, "event_time")?)
+        ItemTimes::told(time_of_what_widens(cx, object)?)
     };
     if too_large {
         warnings.push(Warning::new(

@@ -10,7 +10,9 @@ use assent_consent::{
 use assent_event::{ConsentDecision, Identifier};
 use serde_json::Value;
 
-use super::decision::{AGENT, FIELDS, most_identifiers, recognisable, with_evidence};
+use super::decision::{
+    AGENT, FIELDS, most_identifiers, recognisable, time_of_what_widens, with_evidence,
+};
 use super::scope::Scope;
 use super::subject;
 use crate::outcome::{Code, Rejected, Warning, WarningCode};
@@ -30,7 +32,7 @@ pub(crate) fn read(cx: &Context<'_>, object: &Object) -> Reading {
     let authenticated = boolean(object, "authenticated")?.unwrap_or(false);
     let subjects = subjects(cx, object, authenticated)?;
     let purpose = purpose(cx, object)?;
-    let event_time = text::time(object, "event_time")?;
+    let event_time = time_of_what_widens(cx, object)?;
     let at = event_time.unwrap_or(cx.now).min(cx.now);
     let notice = notice(cx, object, at)?;
     let scope = stated_scope(cx, notice, &purpose)?;

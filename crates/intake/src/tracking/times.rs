@@ -3,12 +3,9 @@
 use serde_json::Value;
 
 use crate::outcome::{Rejected, Warning, WarningCode};
-use crate::planned::{Context, ItemTimes};
+use crate::planned::{Context, ItemTimes, JITTER_MICROS};
 use crate::text::{self, Object};
 use assent_consent::Timestamp;
-
-/// A clock this far ahead is reported, in microseconds; less is everyday jitter.
-const REPORTED: i64 = 60_000_000;
 
 pub(super) fn read(
     cx: &Context<'_>,
@@ -36,7 +33,7 @@ pub(super) fn read(
     let base = timestamp.or(original);
     let skew = sent.map_or(0, |sent| cx.now.micros().saturating_sub(sent.micros()));
     let event = base.map(|base| base.plus_micros(skew));
-    if event.is_some_and(|event| event.micros().saturating_sub(cx.now.micros()) > REPORTED) {
+    if event.is_some_and(|event| event.micros().saturating_sub(cx.now.micros()) > JITTER_MICROS) {
         warnings.push(Warning::new(
             WarningCode::ClockAhead,
             "/timestamp",

@@ -823,6 +823,29 @@ async fn a_clock_ahead_is_clamped_and_what_it_claimed_is_kept() {
     );
 }
 
+/// Taken as of its receipt, a grant with a mistyped year would undo a withdrawal that came after it.
+#[tokio::test]
+async fn what_widens_is_not_dated_ahead() {
+    let room = Room::new();
+    let seconds_ahead = |seconds: i64| at(crate::room::NOW).plus_micros(seconds * 1_000_000);
+    let link = json!({
+        "subject": {"customer": "7"}, "fact": "unlinked", "other": {"customer": "42"},
+    });
+    for body in [grant(), link] {
+        let ahead = with(body, "event_time", json!(seconds_ahead(90).to_string()));
+        let outcome = room.refuse(SERVER_KEY, ahead).await;
+        assert_eq!(
+            (outcome.code, outcome.pointer.as_str()),
+            (Code::TimeInvalid, "/event_time")
+        );
+    }
+    // Clocks differ a little.
+    let jitter = with(grant(), "event_time", json!(seconds_ahead(30).to_string()));
+    room.decide(SERVER_KEY, jitter).await;
+    let times = room.of_kind(Kind::ConsentDecision).await[0].envelope.times;
+    assert_eq!(times.event_time, times.received_at);
+}
+
 #[tokio::test]
 async fn guardians_are_subjects_too() {
     let room = Room::new();
