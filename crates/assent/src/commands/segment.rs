@@ -1,6 +1,6 @@
 //! `assent segment run|list|show|export`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{At, absolute, print, print_bytes};
 use crate::cli::{FileFormat, Segment};
@@ -9,6 +9,7 @@ use assent_server::ProcessRole;
 
 /// Runs one of the segment commands.
 pub async fn run(at: At, command: Segment) -> Result<(), Failure> {
+    let exports = matches!(command, Segment::Export { .. });
     let answer = at
         .connected(Some(ProcessRole::Query), async |connection| match command {
             Segment::Run {
@@ -39,6 +40,29 @@ pub async fn run(at: At, command: Segment) -> Result<(), Failure> {
     if answer.body.last().is_some_and(|byte| *byte == b'}') {
         print_bytes(b"\n")?;
     }
+    match exports {
+        true => all_exported(&answer.json()?["manifest"]),
+        false => Ok(()),
+    }
+}
+
+/// Says how many members the file lacks because nothing names them outside. A file without anybody is a failure: who
+/// reads the exit status only would take it for a segment without members.
+fn all_exported(manifest: &Value) -> Result<(), Failure> {
+    let lacking = manifest["not_exportable"].as_u64().unwrap_or_default();
+    if lacking == 0 {
+        return Ok(());
+    }
+    let rows = manifest["rows"].as_u64().unwrap_or_default();
+    let told = format!(
+        "{lacking} members of the segment are not in the file: they have no identifier that may leave under {}; see \
+         export_namespaces in the file of the purpose",
+        manifest["purpose"].as_str().unwrap_or_default()
+    );
+    if rows == 0 {
+        return Err(Failure::failed(told));
+    }
+    eprintln!("{told}");
     Ok(())
 }
 
@@ -47,5 +71,22 @@ fn file_format(format: FileFormat) -> &'static str {
         FileFormat::Csv => "csv",
         FileFormat::Ndjson => "ndjson",
         FileFormat::Parquet => "parquet",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_anybody_is_no_success() {
+        let manifest = |rows: u64, lacking: u64| json!({ "rows": rows, "not_exportable": lacking, "purpose": "mail" });
+        assert!(all_exported(&manifest(0, 0)).is_ok());
+        assert!(all_exported(&manifest(3, 2)).is_ok());
+        let failure = all_exported(&manifest(0, 2)).unwrap_err().to_string();
+        assert!(
+            failure.contains("2 members") && failure.contains("export_namespaces"),
+            "{failure}"
+        );
     }
 }
