@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use assent_intake::{Code, Outcome};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -454,13 +455,20 @@ async fn a_clock_a_year_ahead_counts_as_of_receipt() {
         )
         .await;
     assert_eq!(rows, [[json!(2)]]);
-    // A withdrawal from such a clock does not outlive a later grant, nor does such a grant a later withdrawal.
+    // A withdrawal from such a clock does not outlive a later grant; a grant from it is none.
     let mut no = withdrawal("a", "email_marketing");
     no["event_time"] = "2027-06-01T00:00:00Z".into();
     let mut yes = grant("a", "email_marketing");
     client.house.decide(no).await;
     assert!(client.events().await.is_empty());
     yes["event_time"] = "2027-06-01T00:00:00Z".into();
+    let outcomes = client.house.consents(SERVER_KEY, yes.clone()).await;
+    let [Outcome::Rejected(rejected)] = outcomes.as_slice() else {
+        panic!("{outcomes:?}");
+    };
+    assert_eq!(rejected.code, Code::TimeInvalid);
+    assert!(client.events().await.is_empty());
+    yes.as_object_mut().unwrap().remove("event_time");
     client.house.decide(yes).await;
     assert_eq!(client.events().await.len(), 2);
     client

@@ -265,9 +265,9 @@ impl Story<'_> {
                 self.say_then(Refused, 1, first + 365 * DAY);
                 self.say_then(Granted, 3, third - DAY);
             }
-            // A clock that is a year ahead grants, and a true one withdraws after it.
+            // A clock that is a little ahead grants (what is far ahead is refused), and a true one withdraws after it.
             36 => {
-                self.say_then(Granted, 1, first + 365 * DAY);
+                self.say_then(Granted, 1, first + 50);
                 self.say_then(Withdrawn, 2, second - DAY);
             }
             // No more of anything.
