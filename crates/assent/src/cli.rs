@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// A customer data platform in which lawfulness is a property of the query engine.
 ///
 /// Data goes to standard output, talk to standard error. Exit status: 0 done, 1 failed, 2 the call was wrong,
-/// 3 denied.
+/// 3 denied, 4 imported except for rejected rows.
 #[derive(Debug, Parser)]
 #[command(name = "assent", version, max_term_width = 100)]
 pub struct Cli {
@@ -44,6 +44,9 @@ pub enum Command {
     /// Validate a programme and journal its definitions.
     Apply(Definitions),
     /// Bring a CSV or NDJSON file in as events, through intake; resumable.
+    ///
+    /// Exit status: 0 all of it is in; 4 it is in except for rejected rows, which a file lists; 1 it stopped, or every row
+    /// was rejected; 2 the mapping or the call is wrong, and nothing was sent. The same command again has the same status.
     Import(Import),
     /// Run or rebuild the projection of profiles.
     Project(Project),
@@ -85,6 +88,9 @@ pub struct Demo {
     /// Do it all, print, and exit instead of serving.
     #[arg(long)]
     pub once: bool,
+    /// Remove what an earlier demo left in its data directory, with all that was done to it since.
+    #[arg(long)]
+    pub afresh: bool,
 }
 
 #[derive(Debug, Args)]
@@ -155,13 +161,16 @@ pub struct Project {
 /// The use a caller declares: without a purpose nothing is read.
 #[derive(Debug, Args, Clone)]
 pub struct UseArgs {
-    /// The purpose the data is used for.
+    /// The purpose the data is used for. There is none by default: left out, those you may use are listed.
+    // Not required here, since only the server knows which those are.
     #[arg(long)]
-    pub purpose: String,
-    /// The channel people will be reached by.
+    pub purpose: Option<String>,
+    /// The channel people will be reached by: whoever refused it is out. Left out, it is the purpose's only one; where it
+    /// has several, the answer is for figures and not for reaching anybody: who refused one of them is still in it.
     #[arg(long)]
     pub channel: Option<String>,
-    /// The recipient the data is shared with.
+    /// The recipient the data is provided to. Left out, it is the purpose's only one; where it has several, nobody is
+    /// permitted.
     #[arg(long)]
     pub recipient: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! The command line is a client: of the server that runs here, found through its socket, or, when none runs, of the
 //! same router over stores it opens itself. Either way a command is one request.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assent_server::ProcessRole;
 use axum::Router;
@@ -23,7 +23,35 @@ pub const TOKEN_FILE: &str = "token";
 /// A way to the stores of one data directory.
 pub struct Connection {
     way: Way,
-    token: Option<String>,
+    data_dir: PathBuf,
+    token: Option<Token>,
+}
+
+/// A principal's token, and where it was found.
+struct Token {
+    text: String,
+    found: Found,
+}
+
+enum Found {
+    /// `--token`, or ASSENT_TOKEN.
+    Given,
+    /// The file of the data directory.
+    File(PathBuf),
+}
+
+impl Token {
+    /// The one given, else that of the data directory.
+    fn of(given: Option<String>, data_dir: &Path) -> Option<Self> {
+        if let Some(text) = given {
+            let found = Found::Given;
+            return Some(Self { text, found });
+        }
+        let file = data_dir.join(TOKEN_FILE);
+        let text = std::fs::read_to_string(&file).ok()?.trim().to_owned();
+        let found = Found::File(file);
+        Some(Self { text, found })
+    }
 }
 
 enum Way {
@@ -66,11 +94,7 @@ impl Connection {
                 data_dir.display()
             )));
         }
-        let token = token.or_else(|| {
-            std::fs::read_to_string(data_dir.join(TOKEN_FILE))
-                .ok()
-                .map(|text| text.trim().to_owned())
-        });
+        let token = Token::of(token, data_dir);
         let socket = config.server.socket.clone();
         let way = if UnixStream::connect(&socket).await.is_ok() {
             Way::Running(socket)
@@ -85,7 +109,11 @@ impl Connection {
             let router = assent_server::local_router(node.services(None));
             Way::Own { router, node }
         };
-        Ok(Self { way, token })
+        Ok(Self {
+            way,
+            data_dir: data_dir.clone(),
+            token,
+        })
     }
 
     /// Sends JSON and returns the whole answer; an error answer becomes a [`Failure`].
@@ -95,7 +123,7 @@ impl Connection {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body.to_string()))
             .explained("request")?;
-        whole(self.send(request).await?).await
+        self.whole(self.send(request).await?).await
     }
 
     /// Asks and returns the whole answer.
@@ -104,7 +132,7 @@ impl Connection {
             .request("GET", path, accept)
             .body(Body::empty())
             .explained("request")?;
-        whole(self.send(request).await?).await
+        self.whole(self.send(request).await?).await
     }
 
     /// Sends JSON and gives each line of an NDJSON answer to `line` as it comes.
@@ -121,7 +149,7 @@ impl Connection {
             .explained("request")?;
         let response = self.send(request).await?;
         if !response.status().is_success() {
-            return whole(response).await.map(|_| ());
+            return self.whole(response).await.map(|_| ());
         }
         let mut body = response.into_body();
         let mut held = Vec::new();
@@ -160,7 +188,7 @@ impl Connection {
             .header(header::HOST, "localhost")
             .header(header::ACCEPT, accept);
         if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.text));
         }
         request
     }
@@ -185,32 +213,57 @@ impl Connection {
             }
         }
     }
+
+    async fn whole(&self, response: Response<Body>) -> Result<Answer, Failure> {
+        let status = response.status();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .explained("the answer broke off")?
+            .to_bytes()
+            .to_vec();
+        if status.is_success() {
+            return Ok(Answer { body });
+        }
+        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+        Err(match self.in_words_of_a_command(&problem) {
+            Some(message) => Failure::of_status(status.as_u16(), message),
+            None => refusal(status, &problem),
+        })
+    }
+
+    /// The sentence for what the server words for programs that call it, and a command is given by flags.
+    fn in_words_of_a_command(&self, problem: &Value) -> Option<String> {
+        let code = problem["code"].as_str()?;
+        match (code, self.token.as_ref().map(|token| &token.found)) {
+            ("token_missing", _) => Some(
+                "a principal's token is needed: --token or ASSENT_TOKEN; `assent principal add` makes one".to_owned(),
+            ),
+            ("token_unknown", Some(found)) => Some(unknown_token(found, &self.data_dir)),
+            ("purpose_missing", _) => {
+                let (what, allowed) = problem["detail"].as_str()?.split_once(": ")?;
+                Some(format!("{what}: name one with --purpose; {allowed}"))
+            }
+            (_, _) => None,
+        }
+    }
 }
 
-async fn whole(response: Response<Body>) -> Result<Answer, Failure> {
-    let status = response.status();
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .explained("the answer broke off")?
-        .to_bytes()
-        .to_vec();
-    if status.is_success() {
-        return Ok(Answer { body });
-    }
-    Err(refusal(status, &body))
+fn unknown_token(found: &Found, data_dir: &Path) -> String {
+    let token = match found {
+        Found::Given => "the token given (--token or ASSENT_TOKEN)".to_owned(),
+        Found::File(file) => format!("the token in {}", file.display()),
+    };
+    format!(
+        "{token} is not known in the data directory {}: it was made in another one (--data-dir names it), or revoked; \
+         `assent principal add NAME --purpose PURPOSE` makes one here",
+        data_dir.display()
+    )
 }
 
 /// The sentence of a problem answer, with its single faults a line each.
-fn refusal(status: StatusCode, body: &[u8]) -> Failure {
-    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-    if problem["code"] == "token_missing" {
-        return Failure::of_status(
-            status.as_u16(),
-            "a principal's token is needed: --token or ASSENT_TOKEN; `assent principal add` makes one",
-        );
-    }
+fn refusal(status: StatusCode, problem: &Value) -> Failure {
     let mut message = problem["detail"]
         .as_str()
         .map_or_else(|| format!("HTTP {status}"), str::to_owned);

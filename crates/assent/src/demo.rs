@@ -32,8 +32,10 @@ const PURPOSE: &str = "email_marketing";
 const CHANNEL: &str = "email";
 /// The source of the sample programme that the generated back end writes as.
 const SOURCE: &str = "demo-server";
-/// Tells a folder that a demo made, and may therefore be made anew.
+/// Tells a folder that a demo made, and may be told to make anew.
 const MARKER: &str = "made-by-assent-demo";
+/// Where the officer's token lies, in the data directory; the analyst's is found by the suggested commands.
+const OFFICER_TOKEN_FILE: &str = "officer.token";
 /// Events of one request.
 const BATCH: usize = 1_000;
 
@@ -51,11 +53,11 @@ pub async fn run(config: Config, demo: Demo) -> Result<(), Failure> {
         )));
     }
     let data_dir = config.data_dir.clone();
-    start_afresh(&data_dir, &config.server.socket)?;
     if !demo.once {
         // The work comes first and takes a while: better to hear now that the port is taken.
         Serving::probe(config.server.port).await?;
     }
+    found(&data_dir, &config.server.socket, demo.afresh)?;
     let recorder = match demo.once {
         true => None,
         false => metrics::record(&config)?,
@@ -74,28 +76,40 @@ pub async fn run(config: Config, demo: Demo) -> Result<(), Failure> {
     show.take_in().await?;
     show.project().await?;
     show.base(&analyst).await?;
-    show.withdrawal(&analyst).await?;
+    let next = show.withdrawal(&analyst).await?;
     if show.demo.once {
         return Ok(());
     }
-    show.serve().await
+    show.serve(&next).await
 }
 
-/// Removes what an earlier demo left; refuses a folder that no demo made.
-fn start_afresh(dir: &Path, socket: &Path) -> Result<(), Failure> {
-    let empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+/// Makes the data directory. What it holds already is left alone and refused: an earlier demo's too, since it may have
+/// been worked with, unless it is to be removed.
+fn found(dir: &Path, socket: &Path, afresh: bool) -> Result<(), Failure> {
+    let empty = match std::fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error).explained(dir.display()),
+    };
     if !empty {
-        if !dir.join(MARKER).exists() {
-            return Err(Failure::usage(format!(
-                "{} holds data that no demo made; choose another --data-dir",
-                dir.display()
+        let of_a_demo = dir.join(MARKER).exists();
+        let refused = |why: String| Failure::usage(format!("{}: {why}", dir.display()));
+        if !of_a_demo {
+            return Err(refused(
+                "it holds data that no demo made; choose another --data-dir".to_owned(),
+            ));
+        }
+        if !afresh {
+            return Err(refused(format!(
+                "it holds an earlier demo and what was done to it since. `assent serve --data-dir {}` goes on with it, \
+                 `--afresh` removes it and begins anew, another --data-dir leaves it alone",
+                quoted(&dir.to_string_lossy())
             )));
         }
         if std::os::unix::net::UnixStream::connect(socket).is_ok() {
-            return Err(Failure::usage(format!(
-                "a server is running on {}; stop it first, or choose another --data-dir",
-                dir.display()
-            )));
+            return Err(refused(
+                "a server is running on it; stop it first, or choose another --data-dir".to_owned(),
+            ));
         }
         std::fs::remove_dir_all(dir).explained(dir.display())?;
     }
@@ -152,7 +166,7 @@ impl Show {
             "officer",
             "officer",
             &["rights_handling", "email_marketing"],
-            "officer.token",
+            OFFICER_TOKEN_FILE,
         )
         .await?;
         let registry = self.node.stores().knowledge.registry();
@@ -258,8 +272,9 @@ impl Show {
         Ok(())
     }
 
-    /// The segment; one of its members withdraws; the segment again.
-    async fn withdrawal(&self, analyst: &Principal) -> Result<(), Failure> {
+    /// The segment; one of its members withdraws; the segment again. Returns the number of one who is still in it, if
+    /// anybody is: the next who may withdraw.
+    async fn withdrawal(&self, analyst: &Principal) -> Result<String, Failure> {
         heading(&format!("The segment {SEGMENT}"));
         let before = self.segment(analyst).await?;
         println!(
@@ -268,7 +283,7 @@ impl Show {
         );
         let Some((customer, member)) = self.someone_in(&before)? else {
             println!("  nobody is in it; try more --members");
-            return Ok(());
+            return Ok(population::customer_no(0));
         };
         let intake = self.node.intake()?;
         let caller = Caller::source(intake.source(SOURCE).explained("source")?);
@@ -298,7 +313,8 @@ impl Show {
             ));
         }
         println!("  that member is gone, nobody else");
-        Ok(())
+        let next = self.someone_in(&after)?;
+        Ok(next.map_or(customer, |(customer, _)| customer))
     }
 
     async fn segment(&self, analyst: &Principal) -> Result<SegmentIds, Failure> {
@@ -334,11 +350,13 @@ impl Show {
         Ok(None)
     }
 
-    async fn serve(self) -> Result<(), Failure> {
+    /// Serves, and says what can be tried meanwhile. `next` is a member of the segment.
+    async fn serve(self, next: &str) -> Result<(), Failure> {
         let serving = Serving::start(self.node, self.recorder).await?;
-        let command = format!("{} --data-dir {}", invoked_as(), self.data_dir.display());
+        let data_dir = self.data_dir.to_string_lossy();
+        let command = format!("{} --data-dir {}", invoked_as(), quoted(&data_dir));
         heading(&format!("Serving on http://{}", serving.address));
-        println!("  In another terminal, as the analyst of this demo:\n");
+        println!("  In another terminal, in this folder, as the analyst of this demo:\n");
         println!(
             "  {command} query --purpose {PURPOSE} --channel {CHANNEL} \\\n    \
              'SELECT city, count(*) AS members, avg(revenue_365d) AS spent FROM members GROUP BY city ORDER BY 2 DESC'\n"
@@ -346,9 +364,15 @@ impl Show {
         println!("  {command} segment export {SEGMENT} --out /tmp\n");
         println!(
             "  curl -u demo-server-key: http://{}/v1/consents -d \\\n    \
-             '{{\"subject\": {{\"customer_no\": \"{}\"}}, \"purpose\": \"all\", \"state\": \"withdrawn\"}}'\n",
-            serving.address,
-            population::customer_no(1)
+             '{{\"subject\": {{\"customer_no\": \"{next}\"}}, \"purpose\": \"all\", \"state\": \"withdrawn\"}}'\n",
+            serving.address
+        );
+        println!(
+            "  The last makes {next} withdraw, who is in that export: the next one is without them."
+        );
+        println!(
+            "  The officer's token, for `explain --identifier` and exact counts: --token \"$(cat {})\"",
+            quoted(&self.data_dir.join(OFFICER_TOKEN_FILE).to_string_lossy())
         );
         println!("  Ctrl-C ends it.");
         stop_signal().await?;
@@ -356,14 +380,22 @@ impl Show {
     }
 }
 
-/// How whoever watches can call this program again: through cargo in the repository, by its name elsewhere.
+/// How whoever watches called this program, and can call it again from the same folder.
 fn invoked_as() -> String {
-    let through_cargo = std::env::current_exe()
-        .is_ok_and(|path| path.components().any(|part| part.as_os_str() == "target"));
-    if through_cargo {
-        "cargo run --release --".to_owned()
+    let called = std::env::args_os().next();
+    called.map_or_else(
+        || "assent".to_owned(),
+        |name| quoted(&name.to_string_lossy()),
+    )
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "/._-+:@".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
     } else {
-        "assent".to_owned()
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -416,4 +448,46 @@ fn bar(name: &str, members: u64, base: u64) {
         100.0 * members as f64 / base.max(1) as f64,
         "█".repeat(filled)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_holds_something_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("demo");
+        let socket = dir.join("assent.sock");
+        let refused = |afresh| found(&dir, &socket, afresh).unwrap_err().message;
+        found(&dir, &socket, false).unwrap();
+        std::fs::write(dir.join("journal.redb"), "mine").unwrap();
+        let told = refused(false);
+        assert!(
+            told.contains("assent serve --data-dir") && told.contains("--afresh"),
+            "{told}"
+        );
+        assert!(dir.join("journal.redb").exists());
+        {
+            let _server = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+            assert!(refused(true).contains("a server is running"));
+        }
+        found(&dir, &socket, true).unwrap();
+        assert!(!dir.join("journal.redb").exists());
+        // What no demo made goes with no flag.
+        std::fs::remove_file(dir.join(MARKER)).unwrap();
+        std::fs::write(dir.join("journal.redb"), "mine").unwrap();
+        for afresh in [false, true] {
+            assert!(refused(afresh).contains("no demo made"));
+        }
+        assert!(dir.join("journal.redb").exists());
+    }
+
+    #[test]
+    fn a_path_is_one_word_of_the_shell() {
+        assert_eq!(quoted("target/debug/assent"), "target/debug/assent");
+        assert_eq!(quoted("my data"), "'my data'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

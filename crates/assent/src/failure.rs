@@ -13,6 +13,8 @@ pub enum Exit {
     Usage = 2,
     /// The law, or the principal's purposes, say no.
     Denied = 3,
+    /// It was done, except for rows of a file that were rejected.
+    Incomplete = 4,
 }
 
 /// A failed command.
@@ -33,6 +35,13 @@ impl Failure {
     pub fn usage(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Usage,
+            message: message.into(),
+        }
+    }
+
+    pub fn incomplete(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Incomplete,
             message: message.into(),
         }
     }

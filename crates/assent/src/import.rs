@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use assent_intake::import::{self, Files, ImportError, Mapping, Progress};
-use assent_server::{ImportProgress, ImportRequest};
+use assent_intake::import::{self, Files, ImportError, Mapping, Progress, Unread};
+use assent_projection::Counts;
+use assent_server::{ImportCounts, ImportProgress, ImportRequest};
 use tokio::sync::mpsc;
 
 use crate::failure::{Exit, Explained, Failure};
@@ -49,7 +51,13 @@ async fn import(
     if request.restart && files.progress.exists() {
         std::fs::remove_file(&files.progress).explained(files.progress.display())?;
     }
+    let earlier = import::reached(&mapping, &files);
+    let earlier = earlier.map_err(|error| stopped(&request.mapping, &error))?;
+    told.earlier = counts(&earlier);
     told.lines = lines(&request.file)?;
+    let hint = import::unread(&mapping, &intake.registry());
+    told.hints.extend(hint.map(unread));
+    let folded_before = folded(stores).await.ok();
     let mut report = |reached: &Progress| {
         told.resumable = true;
         tell(told, reached);
@@ -62,12 +70,11 @@ async fn import(
     told.finished_before = !told.resumable && done.rows > 0;
     // Everything is in; what may fail now is no part of the import.
     told.resumable = false;
-    if let Some(projection) = &stores.projection {
-        projection
-            .project(false)
-            .await
-            .map_err(|problem| Failure::failed(problem.detail))?;
-    }
+    let folded = folded(stores).await?;
+    told.repeated = folded_before.and_then(|before| {
+        let since = folded?.since(before?)?;
+        repeated(done.profiled - earlier.profiled, since)
+    });
     Ok(())
 }
 
@@ -97,12 +104,83 @@ fn stopped(mapping: &Path, error: &ImportError) -> Failure {
 }
 
 fn tell(told: &mut ImportProgress, reached: &Progress) {
-    told.rows = reached.rows;
-    told.journalled = reached.journalled;
-    told.duplicates = reached.duplicates;
-    told.rejected = reached.rejected;
+    told.counts = counts(reached);
     told.reasons.clone_from(&reached.reasons);
     told.warnings.clone_from(&reached.warnings);
+    told.warning_lines.clone_from(&reached.warning_lines);
+}
+
+fn counts(reached: &Progress) -> ImportCounts {
+    ImportCounts {
+        rows: reached.rows,
+        journalled: reached.journalled,
+        duplicates: reached.duplicates,
+        rejected: reached.rejected,
+    }
+}
+
+/// A mistyped name makes a segment empty and says nothing.
+fn unread(unread: Unread) -> String {
+    let quoted = |names: Vec<String>| {
+        let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+        names.join(", ")
+    };
+    let read = match unread.read.is_empty() {
+        true => "there are no traits of events".to_owned(),
+        false => format!("traits read {}", quoted(unread.read)),
+    };
+    format!(
+        "no trait reads {}, so no column of members comes of it; {read}",
+        quoted(unread.events)
+    )
+}
+
+/// Records that profiles were built from.
+#[derive(Debug, Clone, Copy)]
+struct Folded {
+    new: u64,
+    repeated: u64,
+}
+
+impl Folded {
+    /// What came to it; `None` if it began anew in between.
+    fn since(self, before: Self) -> Option<Self> {
+        Some(Self {
+            new: self.new.checked_sub(before.new)?,
+            repeated: self.repeated.checked_sub(before.repeated)?,
+        })
+    }
+}
+
+/// Catches the profiles up, and tells what they were built from; `None` where they are not built.
+async fn folded(stores: &Stores) -> Result<Option<Folded>, Failure> {
+    let (Some(projection), Some(profiles)) = (&stores.projection, &stores.profiles) else {
+        return Ok(None);
+    };
+    let caught_up = projection.project(false).await;
+    caught_up.map_err(|problem| Failure::failed(problem.detail))?;
+    let profiles = Arc::clone(profiles);
+    let read = tokio::task::spawn_blocking(move || profiles.latest()).await;
+    // That it cannot be told is no reason to fail: the profiles are there.
+    let Some(snapshot) = read.ok().and_then(Result::ok) else {
+        return Ok(None);
+    };
+    let counts = snapshot.map_or_else(Counts::default, |found| found.manifest().counts());
+    Ok(Some(Folded {
+        new: counts.folded,
+        repeated: counts.duplicates,
+    }))
+}
+
+/// How many of so many events were repetitions. An event makes one record or more, and others may send at the same
+/// time: what does not add up is not told.
+fn repeated(events: u64, folded: Folded) -> Option<u64> {
+    match (folded.new, folded.repeated) {
+        (new, 0) if new >= events => Some(0),
+        (0, repeated) if repeated >= events => Some(events),
+        (new, repeated) if new + repeated == events => Some(repeated),
+        _ => None,
+    }
 }
 
 /// One progress record a file and mapping, in the data directory: the input may lie where nothing can be written.
@@ -124,5 +202,31 @@ fn lines(path: &Path) -> Result<u64, Failure> {
         lines += held.iter().filter(|byte| **byte == b'\n').count() as u64;
         let length = held.len();
         reader.consume(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_in_before_is_told_where_the_sums_are_right() {
+        let told = |events, new, repeated_records| {
+            let repeated_records = Folded {
+                new,
+                repeated: repeated_records,
+            };
+            repeated(events, repeated_records)
+        };
+        assert_eq!(told(0, 0, 0), Some(0));
+        assert_eq!(told(3, 3, 0), Some(0));
+        assert_eq!(told(3, 2, 1), Some(1));
+        // Two records each.
+        assert_eq!(told(3, 6, 0), Some(0));
+        assert_eq!(told(3, 0, 6), Some(3));
+        assert_eq!(told(3, 4, 2), None);
+        // Not all of it has been folded.
+        assert_eq!(told(3, 2, 0), None);
+        assert_eq!(told(3, 0, 2), None);
     }
 }

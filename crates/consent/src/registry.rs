@@ -82,6 +82,21 @@ impl Registry {
         self.purposes.get(id)
     }
 
+    /// A purpose and its ancestors, nearest first: what is decided or said for one of them reaches the purpose
+    /// (law.md §4, "Withdrawal scope": parent cascades down, child leaves parent). A parent that is not registered is an
+    /// ancestor still, and the last one. Parents that run in a circle, which the programme refuses, are walked once.
+    #[must_use]
+    pub fn lineage<'a>(&'a self, purpose: &'a PurposeId) -> Vec<&'a PurposeId> {
+        let parent = |id: &PurposeId| self.purpose(id)?.parent.as_ref();
+        let mut lineage = vec![purpose];
+        let mut next = parent(purpose);
+        while let Some(ancestor) = next.filter(|ancestor| !lineage.contains(ancestor)) {
+            lineage.push(ancestor);
+            next = parent(ancestor);
+        }
+        lineage
+    }
+
     /// All purposes, by name.
     pub fn purposes(&self) -> impl Iterator<Item = &Purpose> {
         self.purposes.values()

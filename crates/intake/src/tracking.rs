@@ -56,6 +56,11 @@ impl Route {
     }
 }
 
+/// Whether intake itself reads something from events of this name: changes of a subscription, decisions.
+pub(crate) fn is_read_by_intake(event: &str) -> bool {
+    event == preferences::EVENT || subscription::Stage::named(event).is_some()
+}
+
 /// What a batch says for all of its items.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Shared<'b> {

@@ -78,10 +78,8 @@ fn key_columns<'b>(
     partials: &'b [RecordBatch],
     layout: &Layout,
 ) -> Result<Vec<&'b arrow::array::StringArray>, Error> {
-    let key = layout
-        .key
-        .ok_or_else(|| Error::shape("the table has no second key"))?;
-    partials.iter().map(|batch| strings(batch, key)).collect()
+    let texts = partials.iter().map(|batch| strings(batch, layout.key));
+    texts.collect()
 }
 
 fn merged(
@@ -102,13 +100,11 @@ fn merged(
         fields.push(Field::new(MEMBER, id(), false));
         arrays.push(member_array(&members)?);
     }
-    if let Some(key) = layout.key {
-        fields.push(Field::new(key, DataType::Utf8, false));
-        arrays.push(if first.is_empty() {
-            arrow::array::new_empty_array(&DataType::Utf8)
-        } else {
-            pick(&columns(partials, key)?, &first)?
-        });
-    }
+    fields.push(Field::new(layout.key, DataType::Utf8, false));
+    arrays.push(if first.is_empty() {
+        arrow::array::new_empty_array(&DataType::Utf8)
+    } else {
+        pick(&columns(partials, layout.key)?, &first)?
+    });
     values(fields, arrays, &layout.parts, partials, rows, at.micros())
 }

@@ -221,6 +221,8 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use arrow::array::AsArray;
     use arrow::datatypes::TimestampMicrosecondType;
     use assent_consent::{Calendar, Timestamp};
@@ -229,10 +231,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Definitions;
+    use crate::denial::DENIED;
     use crate::fold::Fold;
-    use crate::groups::ids;
+    use crate::groups::{ids, strings};
     use crate::storage::LocalStorage;
-    use crate::{Definitions, Groups};
 
     fn definitions() -> Definitions {
         let category = assent_consent::Category::parse("transaction").unwrap();
@@ -251,16 +254,16 @@ mod tests {
         Definitions::new(catalog, Calendar::default())
     }
 
-    /// One file of events of these (subject, time).
+    /// One file of events of these (subject, time, whether its stamp denies something).
     fn written(
         storage: &LocalStorage,
         table: Table,
-        log: &[(u8, i64)],
+        log: &[(u8, i64, bool)],
         file: u64,
     ) -> Option<DataFile> {
         let definitions = definitions();
         let mut fold = Fold::new(&definitions).unwrap();
-        for (number, (who, at)) in log.iter().enumerate() {
+        for (number, (who, at, stamped)) in log.iter().enumerate() {
             let mut id = [file as u8; 16];
             id[0] = number as u8;
             let envelope = Envelope {
@@ -274,10 +277,9 @@ mod tests {
                 clear: Vec::new(),
                 sealed: Vec::new(),
             };
-            fold.add(
-                &envelope,
-                &Payload::from(Behaviour::named("Order Completed")),
-            );
+            let denied = stamped.then_some("ads");
+            let behaviour = Behaviour::named("Order Completed").denied(denied);
+            fold.add(&envelope, &Payload::from(behaviour));
         }
         let rows = fold.finish().unwrap().remove(&table)?;
         let name = format!("data/{table}-{file}.parquet");
@@ -293,9 +295,9 @@ mod tests {
 
         /// Files are read a few rows at a time, so that subjects lie across the seams.
         #[test]
-        fn a_streaming_merge_is_sorted_whole_and_has_one_row_a_subject(
+        fn a_streaming_merge_is_sorted_whole_and_has_one_row_a_subject_and_stamp(
             logs in proptest::collection::vec(
-                proptest::collection::vec((0_u8..6, 0_i64..50), 0..12), 1..5),
+                proptest::collection::vec((0_u8..6, 0_i64..50, any::<bool>()), 0..12), 1..5),
             batch_rows in 1_usize..5,
         ) {
             let dir = tempfile::tempdir().unwrap();
@@ -327,13 +329,20 @@ mod tests {
                         .collect();
                     prop_assert!(keys.is_sorted());
                 } else {
-                    let keys: Vec<_> = rows.map(|row| bytes_at(subjects, row)).collect();
-                    prop_assert!(keys.is_sorted_by(|a, b| a < b), "one row a subject");
+                    let denied = strings(&merged, DENIED).unwrap();
+                    let keys: Vec<_> = rows
+                        .map(|row| (bytes_at(subjects, row), denied.value(row).to_owned()))
+                        .collect();
+                    prop_assert!(keys.is_sorted_by(|a, b| a < b), "one row a subject and stamp");
                     let counted = merged.column_by_name("bought__count").unwrap();
                     let counted = counted.as_primitive::<arrow::datatypes::Int64Type>();
                     prop_assert_eq!(counted.values().iter().sum::<i64>(), total as i64);
-                    let members = Groups::by_subject(&[merged]).unwrap();
-                    prop_assert_eq!(members.members().len(), keys.len());
+                    let told: BTreeSet<_> = logs
+                        .iter()
+                        .flatten()
+                        .map(|(who, _, stamped)| ([*who; 16], *stamped))
+                        .collect();
+                    prop_assert_eq!(told.len(), keys.len());
                 }
             }
         }

@@ -125,11 +125,8 @@ impl Groups {
 }
 
 impl Rows {
-    /// Rows of one subject, or of one subject and key, together; numbered in the order of (subject, key).
-    pub(crate) fn by_key(partials: &[RecordBatch], key: Option<&str>) -> Result<Self, Error> {
-        let Some(key) = key else {
-            return Groups::by_subject(partials).map(|groups| groups.rows);
-        };
+    /// Rows of one subject and key together; numbered in the order of (subject, key).
+    pub(crate) fn by_key(partials: &[RecordBatch], key: &str) -> Result<Self, Error> {
         let subjects = partials
             .iter()
             .map(subjects)

@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use assent_programme::{Measure, TraitCatalog, TraitType};
 
 use crate::Table;
+use crate::denial::DENIED;
 
 /// Name of the first column of every table.
 pub(crate) const SUBJECT: &str = "subject";
@@ -182,11 +183,11 @@ impl Part {
     }
 }
 
-/// The shape of a table of partial rows: the subject, perhaps a second key, and the parts.
+/// The shape of a table of partial rows: the subject, a second key, and the parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// The second key column, plain text.
-    pub(crate) key: Option<&'static str>,
+    pub(crate) key: &'static str,
     pub(crate) parts: Vec<Part>,
 }
 
@@ -216,12 +217,12 @@ impl Layout {
                 .iter()
                 .flat_map(|t| Part::derived(&t.name, &t.measure)),
         );
-        Self { key: None, parts }
+        Self { key: DENIED, parts }
     }
 
     pub(crate) fn accounts() -> Self {
         Self {
-            key: Some("account"),
+            key: "account",
             parts: ["name", "industry", "size_band", "country"]
                 .map(|name| Part::told(name, DataType::Utf8))
                 .into(),
@@ -230,7 +231,7 @@ impl Layout {
 
     pub(crate) fn contacts() -> Self {
         Self {
-            key: Some("account"),
+            key: "account",
             parts: vec![
                 Part::told("role", DataType::Utf8),
                 Part::told("buying_role", DataType::Utf8),
@@ -242,7 +243,7 @@ impl Layout {
 
     pub(crate) fn subscriptions() -> Self {
         Self {
-            key: Some("subscription"),
+            key: "subscription",
             parts: vec![
                 Part::told("plan", DataType::Utf8),
                 Part::told("status", DataType::Utf8),
@@ -257,10 +258,10 @@ impl Layout {
 
     /// The schema on disk.
     pub(crate) fn schema(&self) -> SchemaRef {
-        let mut fields = vec![Field::new(SUBJECT, id(), false)];
-        if let Some(key) = self.key {
-            fields.push(Field::new(key, DataType::Utf8, false));
-        }
+        let mut fields = vec![
+            Field::new(SUBJECT, id(), false),
+            Field::new(self.key, DataType::Utf8, false),
+        ];
         for part in &self.parts {
             fields.extend(part.fields());
         }
@@ -284,6 +285,7 @@ pub(crate) fn column_type(r#type: TraitType) -> DataType {
 pub(crate) fn events_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new(SUBJECT, id(), false),
+        Field::new(DENIED, DataType::Utf8, false),
         Field::new("event_id", id(), false),
         Field::new("source", DataType::Utf8, false),
         Field::new("name", DataType::Utf8, false),

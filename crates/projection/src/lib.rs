@@ -71,11 +71,14 @@
 //!
 //! | table | rows | sorted by | columns after `subject` |
 //! |---|---|---|---|
-//! | members | at most one per subject and file | subject | `first_seen`, `last_seen` (times); then per identified trait and per derived trait the columns below |
-//! | events | one per behaviour event | subject, event_time, event_id | `event_id` FixedSizeBinary(16), `source` Utf8, `name` Utf8, `event_time`, `received_at`, `revenue` Float64, `currency` Utf8, `quantity` Int64, `product` Utf8, `properties` Utf8 (JSON object), `sensitive_properties` Utf8 (JSON object) |
+//! | members | at most one per subject, stamp and file | subject, `__denied` | `__denied` Utf8; `first_seen`, `last_seen` (times); then per identified trait and per derived trait the columns below |
+//! | events | one per behaviour event | subject, event_time, event_id | `__denied` Utf8; `event_id` FixedSizeBinary(16), `source` Utf8, `name` Utf8, `event_time`, `received_at`, `revenue` Float64, `currency` Utf8, `quantity` Int64, `product` Utf8, `properties` Utf8 (JSON object), `sensitive_properties` Utf8 (JSON object) |
 //! | accounts | at most one per subject, account and file | subject, account | `account` Utf8; attributes `name`, `industry`, `size_band`, `country` (Utf8) |
 //! | contacts | at most one per subject, account and file | subject, account | `account` Utf8; attributes `role`, `buying_role`, `department` (Utf8), `left` (Boolean) |
 //! | subscriptions | at most one per subject, subscription and file | subject, subscription | `subscription` Utf8; attributes `plan`, `status` (Utf8), `started_at`, `renews_at`, `ends_at` (times), `amount` Float64, `currency` Utf8 |
+//!
+//! `__denied` says for which purposes nothing of the row may be read ([`denies`]): what was refused when the events
+//! behind it happened. It is empty for nearly every row, never null, and no column of any finished table.
 //!
 //! An *attribute* or identified trait `x` stands in three columns: `x`, `x__at` (time) and `x__by`
 //! (FixedSizeBinary(16), the id of the event that told it). All three are null when nothing was told. The latest in
@@ -105,6 +108,7 @@ mod chain;
 mod clean;
 mod compact;
 mod definitions;
+mod denial;
 mod dump;
 mod error;
 mod files;
@@ -133,6 +137,7 @@ mod worker;
 
 pub use attributes::{accounts, contacts, subscriptions};
 pub use definitions::Definitions;
+pub use denial::{DENIED, denies};
 pub use dump::canonical_dump;
 pub use error::{Error, ErrorKind};
 pub use groups::Groups;

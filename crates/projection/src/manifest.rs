@@ -16,8 +16,8 @@ use crate::{Definitions, Error, Owner, Rebuilt, Shard, Table};
 /// The format written and the only one read. It is part of the digest of the definitions, so that a change of the fold
 /// rebuilds the projection.
 ///
-/// 1: one projector, one line of everything. 2: shards.
-pub(crate) const FORMAT: u32 = 2;
+/// 1: one projector, one line of everything. 2: shards. 3: what the stamps of events deny.
+pub(crate) const FORMAT: u32 = 3;
 
 /// How many skipped records a manifest names; their counts are kept without limit.
 pub(crate) const SKIPPED_NAMED: usize = 100;

@@ -19,6 +19,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use assent_consent::{Calendar, Category, Day, SubjectId, Timestamp};
 use assent_programme::{DerivedTrait, IdentifiedTrait, Measure, TraitCatalog};
 
+use crate::denial::DENIED;
 use crate::groups::Rows;
 use crate::layout::{Order, Part, SUBJECT, column_type, id, instant};
 use crate::merge::days::Days;
@@ -34,7 +35,7 @@ pub const MEMBER: &str = "member";
 pub struct PartialColumn {
     /// The column on disk.
     pub name: String,
-    /// The trait it serves; `None` for `subject`, `first_seen` and `last_seen`.
+    /// The trait it serves; `None` for `subject`, `__denied`, `first_seen` and `last_seen`.
     pub trait_name: Option<String>,
     /// The trait's category.
     pub category: Option<Category>,
@@ -48,7 +49,9 @@ pub fn partial_columns(catalog: &TraitCatalog) -> Vec<PartialColumn> {
         trait_name: None,
         category: None,
     };
-    let mut columns = vec![plain(SUBJECT), plain("first_seen"), plain("last_seen")];
+    let mut columns: Vec<PartialColumn> = [SUBJECT, DENIED, "first_seen", "last_seen"]
+        .map(plain)
+        .into();
     let mut of_part = |part: &Part, name: &str, category: &Category| {
         columns.extend(part.fields().iter().map(|field| PartialColumn {
             name: field.name().clone(),

@@ -28,6 +28,15 @@ impl Table {
         Self::Subscriptions,
     ];
 
+    /// Whether its rows say what the stamps of the events behind them deny ([`crate::DENIED`]).
+    #[must_use]
+    pub fn is_stamped(self) -> bool {
+        match self {
+            Self::Members | Self::Events => true,
+            Self::Accounts | Self::Contacts | Self::Subscriptions => false,
+        }
+    }
+
     /// The name, as it stands in file names and manifests.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -58,7 +58,8 @@ fn may(principal: &Principal, purpose: &Purpose) -> bool {
 /// Checks what is asked against the registry and the principal.
 ///
 /// # Errors
-/// `Invalid` for a missing or unknown name and `Denied` for one the principal does not have; both list the allowed.
+/// `Unauthenticated` for a principal that was revoked; `Invalid` for a missing or unknown name and `Denied` for one the
+/// principal does not have, which list the allowed.
 pub(crate) fn check(
     registry: &RegistryState,
     principal: &Principal,
@@ -66,7 +67,7 @@ pub(crate) fn check(
 ) -> Result<Entitled> {
     if principal.revoked {
         return Err(
-            Error::denied("principal_revoked", "this principal was revoked")
+            Error::unauthenticated("principal_revoked", "this principal was revoked")
                 .help("ask an operator for a new token"),
         );
     }
@@ -136,5 +137,29 @@ fn recipient(purpose: &Purpose, asked: Option<&str>) -> Result<Option<RecipientI
             "its recipients: {}",
             names(purpose.recipients.iter().map(RecipientId::as_str))
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn who_was_revoked_is_nobody_any_more_rather_than_somebody_who_may_not() {
+        let of = |revoked| {
+            let principal = Principal {
+                name: "mei".to_owned(),
+                token_sha256: String::new(),
+                role: Role::Analyst,
+                purposes: [].into(),
+                revoked,
+            };
+            let error = check(&RegistryState::new(), &principal, &Asked::default());
+            let error = error.expect_err("no purpose");
+            (error.kind(), error.code())
+        };
+        assert_eq!(of(true), (ErrorKind::Unauthenticated, "principal_revoked"));
+        assert_eq!(of(false), (ErrorKind::Invalid, "purpose_missing"));
     }
 }

@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Invalid,
     /// No segment, member or purpose of that name. Look at the list in the text.
     NotFound,
+    /// Who asks is not known here, or not any more. Get a new token.
+    Unauthenticated,
     /// The principal may not do this, or nothing lawful can be done. Ask an officer.
     Denied,
     /// Something needed cannot be asked right now; nothing was answered (fail closed). Try again.
@@ -34,6 +36,7 @@ impl ErrorKind {
         match self {
             Self::Invalid => "invalid",
             Self::NotFound => "not_found",
+            Self::Unauthenticated => "unauthenticated",
             Self::Denied => "denied",
             Self::Unavailable => "unavailable",
             Self::Exhausted => "exhausted",
@@ -83,6 +86,10 @@ impl Error {
 
     pub(crate) fn invalid(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, code, message)
+    }
+
+    pub(crate) fn unauthenticated(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unauthenticated, code, message)
     }
 
     pub(crate) fn denied(code: &'static str, message: impl Into<String>) -> Self {

@@ -4,6 +4,8 @@
 //! is compacted first, so that no buffer behind a slice travels along. They stop at a limit of bytes, since text is often
 //! longer than the values it is made of.
 
+mod figures;
+
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::str::FromStr;
@@ -23,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// A drawn table, for people.
+    /// A drawn table, for people: floats are rounded. Every other format keeps them whole.
     Table,
     /// One JSON array of objects.
     Json,
@@ -240,16 +242,19 @@ fn table(
         if lines > TABLE_ROWS {
             return Err(too_long_a_table());
         }
-        lines += measure(&batch, &mut widths)?;
         drawn.push(batch);
+    }
+    let (schema, drawn) = figures::rounded(schema, drawn)?;
+    for batch in &drawn {
+        lines += measure(batch, &mut widths)?;
     }
     // Every line is as wide as the widest cell of each column.
     let width = widths.iter().fold(0_usize, |sum, w| sum.saturating_add(*w));
     if width.saturating_mul(lines) > written.most {
         return Err(too_many_bytes(written.most));
     }
-    let drawn = arrow::util::pretty::pretty_format_batches_with_schema(Arc::clone(schema), &drawn)
-        .map_err(failed)?;
+    let drawn =
+        arrow::util::pretty::pretty_format_batches_with_schema(schema, &drawn).map_err(failed)?;
     writeln!(written, "{drawn}").map_err(failed)
 }
 
@@ -510,6 +515,21 @@ mod tests {
             "{error}"
         );
         encode(Format::Csv, &schema, &narrow).expect("any length");
+    }
+
+    #[test]
+    fn only_a_table_rounds() {
+        let spent = arrow::array::Float64Array::from(vec![0.1 + 0.2]);
+        let batch =
+            RecordBatch::try_from_iter([("spent", Arc::new(spent) as ArrayRef)]).expect("batch");
+        let text = |format| {
+            let bytes = encode(format, &batch.schema(), std::slice::from_ref(&batch));
+            String::from_utf8(bytes.expect("text")).expect("utf-8")
+        };
+        assert!(text(Format::Table).contains("| 0.30 "));
+        for format in [Format::Json, Format::Ndjson, Format::Csv] {
+            assert!(text(format).contains("0.30000000000000004"), "{format}");
+        }
     }
 
     #[test]

@@ -4,11 +4,28 @@
 //! what would happen otherwise. Only the tests of this crate can switch one off; for each there is an attack that
 //! succeeds then (`tests/mutation.rs`).
 
-/// One guard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guard {
+/// Defines the guards, and for the tests the list of them, each with all but it: a guard cannot be left out of it.
+macro_rules! guards {
+    ($($(#[$about:meta])* $guard:ident,)*) => {
+        /// One guard.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Guard {
+            $($(#[$about])* $guard,)*
+        }
+
+        #[cfg(test)]
+        impl Guard {
+            pub(crate) const EACH: [(Self, Guards); [$(Self::$guard),*].len()] =
+                [$((Self::$guard, Guards::without(&[Self::$guard]))),*];
+        }
+    };
+}
+
+guards! {
     /// Only rows of lawful subjects are read.
     Rows,
+    /// Of rows with a stamp that refuses the purpose nothing is read.
+    Stamps,
     /// Cells of a category that the subject's grant does not cover are null.
     Cells,
     /// Sensitive properties are shown one by one, as their categories are covered.
@@ -80,39 +97,6 @@ mod stance {
 #[cfg(test)]
 mod stance {
     use super::Guard;
-
-    /// Every guard, with all but it.
-    macro_rules! each {
-        ($($guard:ident),*) => {
-            impl Guard {
-                pub(crate) const EACH: [(Self, Guards); [$(Guard::$guard),*].len()] =
-                    [$((Guard::$guard, Guards::without(&[Guard::$guard]))),*];
-            }
-        };
-    }
-
-    each!(
-        Rows,
-        Cells,
-        Properties,
-        DeclaredNames,
-        Retention,
-        FreshNulls,
-        SmallGroups,
-        LawfulNow,
-        Expiry,
-        Barrier,
-        ErrorTexts,
-        Statements,
-        Explain,
-        Functions,
-        MetadataViews,
-        OpaqueLeaf,
-        Predicates,
-        Limits,
-        Statistics,
-        PlainText
-    );
 
     /// Which guards stand: all but those named.
     #[derive(Debug, Clone, Copy)]

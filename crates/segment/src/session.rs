@@ -338,7 +338,7 @@ fn current(registry: &RegistryState, principal: &Principal) -> Result<Principal>
         .filter(|current| current.token_sha256 == principal.token_sha256)
         .cloned()
         .ok_or_else(|| {
-            Error::denied("principal_unknown", "there is no such principal")
+            Error::unauthenticated("principal_unknown", "there is no such principal")
                 .help("`assent principal add` makes one")
         })
 }

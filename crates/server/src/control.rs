@@ -96,23 +96,28 @@ pub struct ImportRequest {
     pub restart: bool,
 }
 
-/// How far an import came.
-#[derive(Debug, Clone, Default, Serialize)]
+/// How far an import came, earlier runs of it included.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ImportProgress {
     /// Lines of the file; its rows are at most as many.
     pub lines: u64,
-    /// Rows that are done.
-    pub rows: u64,
-    /// Events journalled.
-    pub journalled: u64,
-    /// Events recognised as duplicates.
-    pub duplicates: u64,
-    /// Rows written to the reject file.
-    pub rejected: u64,
+    /// What became of its rows so far.
+    #[serde(flatten)]
+    pub counts: ImportCounts,
+    /// What of it earlier runs did.
+    pub earlier: ImportCounts,
+    /// How many of the events that this run journalled had come in before, as was found when profiles were built; they
+    /// count once. `None` if that is not known here.
+    pub repeated: Option<u64>,
     /// How often each reason to reject was given.
     pub reasons: BTreeMap<String, u64>,
     /// How often each warning was given about an event that was taken: code and message.
     pub warnings: BTreeMap<String, u64>,
+    /// On which lines each warning was given first.
+    pub warning_lines: BTreeMap<String, Vec<u64>>,
+    /// What is worth a look, although nothing is wrong with it.
+    pub hints: Vec<String>,
     /// Whether an earlier run had come to the end of the file already: nothing was sent.
     pub finished_before: bool,
     /// Why it stopped before the end.
@@ -122,6 +127,20 @@ pub struct ImportProgress {
     pub usage: bool,
     /// Whether it stopped after something was taken, so that the same call goes on from there.
     pub resumable: bool,
+}
+
+/// What became of the rows of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImportCounts {
+    /// Rows that are done.
+    pub rows: u64,
+    /// Events journalled.
+    pub journalled: u64,
+    /// Events recognised as duplicates by intake.
+    pub duplicates: u64,
+    /// Rows written to the reject file.
+    pub rejected: u64,
 }
 
 /// What a projection run did.

@@ -6,9 +6,9 @@
 use assent_intake::{ErrorKind, Outcome, Route, Warning};
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::authorization;
 use crate::body;
@@ -37,7 +37,7 @@ pub(crate) async fn events(
     State(taking): State<Taking>,
     route: Route,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Map<String, Value>>, Problem> {
     let (head, body) = request.into_parts();
     let caller = authorization::caller(&head.headers)?;
     taking.intake.admit(&caller).await?;
@@ -68,20 +68,17 @@ fn decided(outcomes: &[Outcome]) -> Response {
     if outcomes.is_empty() || !outcomes.iter().all(refused) {
         return Json(answer).into_response();
     }
-    let status = StatusCode::UNPROCESSABLE_ENTITY;
-    let detail = "every decision of this request was refused; see `rejected`";
-    answer["success"] = false.into();
-    answer["type"] = "urn:assent:problem:nothing_recorded".into();
-    answer["status"] = status.as_u16().into();
-    answer["code"] = "nothing_recorded".into();
-    answer["detail"] = detail.into();
-    answer["message"] = detail.into();
-    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, content_type, answer.to_string()).into_response()
+    let problem = Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "nothing_recorded",
+        "every decision of this request was refused; see `rejected`",
+    );
+    answer.insert("success".to_owned(), false.into());
+    problem.with_members(answer)
 }
 
 /// `success` is what SDKs look at; `rejected` and `warnings` are for people.
-fn answer(outcomes: &[Outcome]) -> Value {
+fn answer(outcomes: &[Outcome]) -> Map<String, Value> {
     let (mut journalled, mut duplicates) = (0_u64, 0_u64);
     let (mut rejected, mut warnings) = (Vec::new(), Vec::new());
     for (index, outcome) in outcomes.iter().enumerate() {
@@ -100,16 +97,16 @@ fn answer(outcomes: &[Outcome]) -> Value {
             })),
         }
     }
-    let mut answer = json!({
-        "success": true,
-        "journalled": journalled,
-        "duplicates": duplicates,
-    });
+    let mut answer = Map::new();
+    let mut member = |name: &str, value: Value| answer.insert(name.to_owned(), value);
+    member("success", true.into());
+    member("journalled", journalled.into());
+    member("duplicates", duplicates.into());
     if !rejected.is_empty() {
-        answer["rejected"] = rejected.into();
+        member("rejected", rejected.into());
     }
     if !warnings.is_empty() {
-        answer["warnings"] = warnings.into();
+        member("warnings", warnings.into());
     }
     answer
 }
@@ -141,5 +138,44 @@ impl From<assent_intake::Error> for Problem {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, text)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_intake::{Code, Rejected};
+    use axum::http::header;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn decisions_of_which_none_was_recorded_are_a_whole_problem() {
+        let refused = || {
+            Outcome::Rejected(Rejected {
+                code: Code::ALL[0],
+                pointer: "/purpose".to_owned(),
+                message: "unknown".to_owned(),
+                fix: "name one".to_owned(),
+            })
+        };
+        let response = decided(&[refused(), refused()]);
+        assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "application/problem+json"
+        );
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let of = |name: &str| body[name].clone();
+        assert_eq!(of("type"), "urn:assent:problem:nothing_recorded");
+        assert_eq!(of("title"), "Unprocessable Entity");
+        assert_eq!(of("status"), 422);
+        assert_eq!(of("detail"), of("message"));
+        assert_eq!(of("success"), false);
+        assert_eq!(of("rejected").as_array().map(Vec::len), Some(2));
+        // One that was taken makes it an answer of the usual kind.
+        let one = decided(&[refused(), Outcome::Duplicate]);
+        assert_eq!(one.status(), StatusCode::OK);
     }
 }

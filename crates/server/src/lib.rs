@@ -28,8 +28,8 @@ use assent_intake::Intake;
 use assent_segment::Engine;
 
 pub use control::{
-    Change, Changes, Control, Examined, Finding, ImportProgress, ImportRequest, NewPrincipal,
-    PrincipalListed, Projected,
+    Change, Changes, Control, Examined, Finding, ImportCounts, ImportProgress, ImportRequest,
+    NewPrincipal, PrincipalListed, Projected,
 };
 pub use health::{NotReady, Readiness};
 pub use metrics::Metrics;

@@ -6,7 +6,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// What an error answer says (RFC 9457).
 #[derive(Debug, Clone)]
@@ -105,23 +105,31 @@ fn hinted(error: &(dyn std::error::Error + 'static)) -> Option<u32> {
     None
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": format!("urn:assent:problem:{}", self.code),
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "code": self.code,
-            "message": self.detail,
-        });
+impl Problem {
+    /// The members of the answer: those of RFC 9457, `code` and `message`, and `errors` if there are any.
+    fn members(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        let mut member = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        member("type", format!("urn:assent:problem:{}", self.code).into());
+        member("title", self.status.canonical_reason().into());
+        member("status", self.status.as_u16().into());
+        member("detail", self.detail.as_str().into());
+        member("code", self.code.as_str().into());
+        member("message", self.detail.as_str().into());
         if !self.errors.is_empty() {
-            body["errors"] = json!(self.errors);
+            member("errors", json!(self.errors));
         }
+        members
+    }
+
+    /// The answer, with members of its own besides those of every problem.
+    pub(crate) fn with_members(self, own: Map<String, Value>) -> Response {
+        let mut members = self.members();
+        members.extend(own);
         let mut response = (
             self.status,
             [(header::CONTENT_TYPE, "application/problem+json")],
-            body.to_string(),
+            Value::Object(members).to_string(),
         )
             .into_response();
         if let Some(seconds) = self.retry_after {
@@ -138,6 +146,12 @@ impl IntoResponse for Problem {
     }
 }
 
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.with_members(Map::new())
+    }
+}
+
 impl From<assent_segment::Error> for Problem {
     fn from(error: assent_segment::Error) -> Self {
         use assent_segment::ErrorKind;
@@ -147,9 +161,7 @@ impl From<assent_segment::Error> for Problem {
             ErrorKind::Invalid => Self::new(StatusCode::BAD_REQUEST, code, text),
             ErrorKind::NotFound => Self::new(StatusCode::NOT_FOUND, code, text),
             // Revoked since the token was looked up: what the next request is told, too.
-            ErrorKind::Denied if matches!(code, "principal_unknown" | "principal_revoked") => {
-                Self::new(StatusCode::UNAUTHORIZED, code, text)
-            }
+            ErrorKind::Unauthenticated => Self::new(StatusCode::UNAUTHORIZED, code, text),
             ErrorKind::Denied => Self::new(StatusCode::FORBIDDEN, code, text),
             ErrorKind::Unavailable => Self::unavailable(code, text),
             ErrorKind::Exhausted => Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text),
@@ -166,8 +178,47 @@ mod tests {
     use std::time::Duration;
 
     use assent_journal::{Error, ErrorKind};
+    use http_body_util::BodyExt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn every_problem_has_the_members_of_the_standard() {
+        let problems = [
+            Problem::invalid("a", "one").with_faults(vec![Fault {
+                pointer: "/x".to_owned(),
+                detail: "two".to_owned(),
+            }]),
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "a", "one"),
+            Problem::unavailable("a", "one"),
+            Problem::internal(&"cause"),
+        ];
+        for problem in problems {
+            let response = problem.into_response();
+            let status = response.status();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            for member in ["type", "title", "detail", "code", "message"] {
+                let text = body[member].as_str().unwrap_or_default();
+                assert!(!text.is_empty(), "{member} of {body}");
+            }
+            assert_eq!(body["status"], status.as_u16());
+        }
+    }
+
+    #[test]
+    fn who_is_not_known_is_told_so_and_not_that_they_may_not() {
+        use assent_segment::{Error, ErrorKind};
+        let status = |kind, code| Problem::from(Error::new(kind, code, "…")).status;
+        assert_eq!(
+            status(ErrorKind::Unauthenticated, "principal_revoked"),
+            StatusCode::UNAUTHORIZED
+        );
+        assert_eq!(
+            status(ErrorKind::Denied, "purpose_not_given"),
+            StatusCode::FORBIDDEN
+        );
+    }
 
     #[test]
     fn when_to_come_back_is_said_in_whole_seconds() {

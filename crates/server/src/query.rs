@@ -71,7 +71,8 @@ fn unknown() -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
         "token_unknown",
-        "no principal has this token, or it was revoked; `assent principal add` makes one",
+        "this server does not know the token: it was made in another data directory, or revoked; \
+         `assent principal add NAME --purpose PURPOSE` makes one here",
     )
 }
 

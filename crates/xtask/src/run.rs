@@ -21,7 +21,13 @@ pub fn target() -> PathBuf {
 pub fn run(program: &str, args: &[&str], env: &[(&str, String)]) -> Result<(), String> {
     let shown = format!("{program} {}", args.join(" "));
     eprintln!("── {shown}");
-    let status = Command::new(program)
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(tells_of_our_own_package) {
+            command.env_remove(name);
+        }
+    }
+    let status = command
         .args(args)
         .envs(env.iter().map(|(name, value)| (*name, value.as_str())))
         .current_dir(root())
@@ -34,7 +40,39 @@ pub fn run(program: &str, args: &[&str], env: &[(&str, String)]) -> Result<(), S
     }
 }
 
+/// What cargo told us of ourselves. A cargo that we start must not hear it: build scripts look at such variables (ring's
+/// does), and everything behind them, DataFusion too, would be compiled again whenever somebody calls cargo directly.
+fn tells_of_our_own_package(variable: &str) -> bool {
+    [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_CRATE_",
+        "CARGO_BIN_",
+    ]
+    .iter()
+    .any(|beginning| variable.starts_with(beginning))
+}
+
 /// The cargo that runs us, so that a pinned toolchain stays the pinned one.
 pub fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cargo_that_we_start_hears_is_what_others_hear() {
+        assert!(tells_of_our_own_package("CARGO_PKG_VERSION"));
+        assert!(tells_of_our_own_package("CARGO_MANIFEST_DIR"));
+        for kept in [
+            "CARGO",
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "CARGO_INCREMENTAL",
+        ] {
+            assert!(!tells_of_our_own_package(kept), "{kept}");
+        }
+    }
 }

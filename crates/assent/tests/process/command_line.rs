@@ -20,8 +20,15 @@ fn the_demo_shows_the_withdrawal_and_its_commands_work() {
         printed.contains("that member is gone, nobody else"),
         "{printed}"
     );
+    // What was done to a demo since is not thrown away unasked.
+    let (code, talk) = status(data.path(), &["demo", "--once"]);
+    assert_eq!(code, 2, "{talk}");
+    assert!(talk.contains("--afresh"), "{talk}");
     // The same seed, the same people: only times may differ.
-    let again = assent_ok(data.path(), &["demo", "--once", "--members", "300"]);
+    let again = assent_ok(
+        data.path(),
+        &["demo", "--once", "--members", "300", "--afresh"],
+    );
     let lines = |text: &str| -> Vec<String> {
         text.lines()
             .filter(|line| line.contains('%') || line.contains("withdraws"))
@@ -99,23 +106,50 @@ fn refusals_say_what_is_allowed_and_have_their_own_exit_status() {
     let (code, talk) = ask("email_marketing", "SELECT avoids_caffeine FROM members");
     assert_eq!(code, 2, "{talk}");
     assert!(talk.contains("city"), "lists the columns: {talk}");
+    let (code, talk) = ask("email_marketing", "SELECT purchases_9d FROM members");
+    assert_eq!(code, 2, "{talk}");
+    assert!(talk.contains("did you mean purchases_90d?"), "{talk}");
+    // What the purpose does not read is no column that may have been meant.
+    let (code, talk) = ask("email_marketing", "SELECT avoids_caffein FROM members");
+    assert_eq!(code, 2, "{talk}");
+    assert!(!talk.contains("avoids_caffeine"), "{talk}");
     let (code, talk) = ask("email_marketing", "COPY (SELECT 1) TO '/tmp/x.csv'");
     assert_eq!(code, 2, "{talk}");
-    let (code, _) = status(
+    let (code, talk) = status(
         data.path(),
-        &[
-            "query",
-            "--token",
-            "wrong",
-            "--purpose",
-            "email_marketing",
-            "SELECT 1",
-        ],
+        &["query", "--token", token, "SELECT count(*) FROM members"],
     );
-    assert_eq!(code, 3);
-    let (code, talk) = status(data.path(), &["query", "SELECT 1"]);
     assert_eq!(code, 2, "a purpose is asked for: {talk}");
-    assert!(talk.contains("--purpose"), "{talk}");
+    assert!(
+        talk.contains("name one with --purpose; allowed purposes: email_marketing"),
+        "{talk}"
+    );
+    let (code, talk) = status(data.path(), &["explain", "--token", token]);
+    assert_eq!(code, 2, "{talk}");
+    assert!(talk.contains("allowed purposes: email_marketing"), "{talk}");
+    let (code, talk) = status(data.path(), &["query", "SELECT 1"]);
+    assert_eq!(code, 3, "{talk}");
+    assert!(talk.contains("ASSENT_TOKEN"), "{talk}");
+
+    // A token of another data directory, given or found.
+    let other = tempfile::tempdir().unwrap();
+    assent_ok(other.path(), &["apply", "pipelines"]);
+    let query = ["--purpose", "email_marketing", "SELECT 1"];
+    let given = [&["query", "--token", token][..], &query].concat();
+    let (code, talk) = status(other.path(), &given);
+    assert_eq!(code, 3, "{talk}");
+    let place = other.path().to_str().unwrap();
+    for said in ["--token or ASSENT_TOKEN", place, "assent principal add"] {
+        assert!(talk.contains(said), "{talk}");
+    }
+    assert!(!talk.contains(token), "{talk}");
+    std::fs::write(other.path().join("token"), token).unwrap();
+    let (code, talk) = status(other.path(), &[&["query"][..], &query].concat());
+    assert_eq!(code, 3, "{talk}");
+    assert!(
+        talk.contains(&format!("the token in {place}/token")),
+        "{talk}"
+    );
 
     assent_ok(data.path(), &["principal", "revoke", "me"]);
     let (code, talk) = ask("email_marketing", "SELECT count(*) FROM members");

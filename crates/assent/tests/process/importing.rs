@@ -67,17 +67,22 @@ fn an_import_says_what_is_wrong_and_when_it_is_worth_trying_again() {
     }
 
     let (exit, said) = import(dir.path(), MAPPING, rows, &[]);
-    assert_eq!(exit, 0, "{said}");
+    assert_eq!(exit, 4, "{said}");
     for part in [
-        "5 rows: 3 events journalled, 0 duplicates, 3 rows rejected",
+        "5 rows: 3 events new, 0 already there, 3 rows rejected",
         "1 × state_unreadable: state: ",
+        " (line 6)",
         "2 × day: it is not a time of the format %Y-%m-%d",
         "1 × amount: it is not a number",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     let (exit, said) = import(dir.path(), MAPPING, rows, &[]);
-    assert!(exit == 0 && said.contains("came in before"), "{said}");
+    assert_eq!(exit, 4, "{said}");
+    assert!(
+        said.contains("0 new, 3 already there: all 5 rows came in before"),
+        "{said}"
+    );
 
     let other = MAPPING.replace("Order Completed", "Order Paid");
     let (exit, said) = import(dir.path(), &other, rows, &[]);
@@ -92,4 +97,56 @@ fn an_import_says_what_is_wrong_and_when_it_is_worth_trying_again() {
     let (exit, said) = import(dir.path(), &other, good, &["--restart"]);
     assert_eq!(exit, 0, "{said}");
     assert!(!dir.path().join("rejects.csv").exists());
+}
+
+/// Each command is a process of its own, so intake remembers nothing; profiles do.
+#[test]
+fn what_came_in_before_is_told_as_such_and_a_run_tells_of_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    assent_ok(&dir.path().join("data"), &["apply", "pipelines"]);
+    let two = "no,day,amount,state\n1,2026-01-01,5,\n2,2026-01-01,6,\n";
+    let (exit, said) = import(dir.path(), MAPPING, two, &[]);
+    assert_eq!(exit, 0, "{said}");
+    assert!(said.contains("2 rows: 2 events new, 0 already there, 0 rows rejected"));
+    assert!(!said.contains("hint: "), "{said}");
+
+    let (exit, said) = import(dir.path(), MAPPING, two, &["--restart"]);
+    assert_eq!(exit, 0, "{said}");
+    assert!(
+        said.contains("2 rows: 0 events new, 2 already there, 0 rows rejected")
+            && said.contains("under another key only"),
+        "{said}"
+    );
+
+    let three = format!("{two}3,2026-01-01,7,\n");
+    let (exit, said) = import(dir.path(), MAPPING, &three, &[]);
+    assert_eq!(exit, 0, "{said}");
+    assert!(
+        said.contains("earlier runs: 2 rows: 2 events taken, 0 rows rejected")
+            && said.contains("this run: 1 rows: 1 events new, 0 already there, 0 rows rejected"),
+        "{said}"
+    );
+    let (exit, said) = import(dir.path(), MAPPING, &three, &["--restart"]);
+    assert_eq!(exit, 0, "{said}");
+    let (exit, again) = import(dir.path(), MAPPING, &three, &[]);
+    assert_eq!(exit, 0, "{again}");
+    assert!(
+        said.contains("3 rows: 0 events new, 3 already there")
+            && again.contains("0 new, 3 already there: all 3 rows came in before"),
+        "{said}{again}"
+    );
+}
+
+#[test]
+fn an_event_that_no_trait_reads_is_a_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    assent_ok(&dir.path().join("data"), &["apply", "pipelines"]);
+    let mapping = MAPPING.replace("Order Completed", "Order Complete");
+    let rows = "no,day,amount,state\n1,2026-01-01,5,\n";
+    let (exit, said) = import(dir.path(), &mapping, rows, &[]);
+    assert_eq!(exit, 0, "{said}");
+    assert!(
+        said.contains("no trait reads \"Order Complete\"") && said.contains("\"Order Completed\""),
+        "{said}"
+    );
 }

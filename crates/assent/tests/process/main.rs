@@ -4,6 +4,7 @@
 
 mod apart;
 mod command_line;
+mod demo;
 mod doctor;
 mod explaining;
 mod golden;

@@ -112,6 +112,27 @@ impl Server {
         Self { child, address }
     }
 
+    /// `assent demo` on any free port, and what it printed until it had no more to say.
+    pub fn demo(data_dir: &Path, args: &[&str]) -> (Self, String) {
+        let mut child = command(data_dir)
+            .args(["demo", "--port", "0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped"));
+        let mut printed = String::new();
+        while !printed.contains("Ctrl-C ends it") {
+            let read = lines.read_line(&mut printed).expect("readable");
+            assert!(read > 0, "the demo ended before it served:\n{printed}");
+        }
+        let (_, rest) = printed.split_once("http://").expect("an address");
+        let address = rest.split_whitespace().next().expect("an address");
+        let address = address.to_owned();
+        (Self { child, address }, printed)
+    }
+
     /// SIGKILL: nothing is flushed, nothing is closed.
     pub fn signal_kill(&self) {
         let pid = self.child.id().to_string();

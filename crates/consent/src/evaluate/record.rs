@@ -67,24 +67,12 @@ pub(super) fn latest<'a>(facts: impl Iterator<Item = &'a Fact>) -> Option<&'a Fa
     facts.max_by_key(|fact| (fact.time(), fact.received_at, fact.id))
 }
 
-/// A purpose and its ancestors, nearest first: what is decided for one of them reaches the
-/// purpose (law.md §4, "Withdrawal scope": parent cascades down, child leaves parent).
+/// A purpose and its ancestors, as [`Registry::lineage`] tells them.
 pub(super) struct Lineage<'a>(Vec<&'a PurposeId>);
 
 impl<'a> Lineage<'a> {
-    /// A parent that is not registered is an ancestor still, and the last one. Parents that run
-    /// in a circle, which the programme refuses, are walked once.
     pub(super) fn of(registry: &'a Registry, purpose: &'a PurposeId) -> Self {
-        let mut lineage = vec![purpose];
-        let mut next = parent(registry, purpose);
-        while let Some(ancestor) = next {
-            if lineage.contains(&ancestor) {
-                break;
-            }
-            lineage.push(ancestor);
-            next = parent(registry, ancestor);
-        }
-        Self(lineage)
+        Self(registry.lineage(purpose))
     }
 
     pub(super) fn includes(&self, purpose: &PurposeId) -> bool {
@@ -108,8 +96,4 @@ impl<'a> Lineage<'a> {
             .map_or(0, |i| i + 1);
         self.0[..length].iter().copied()
     }
-}
-
-fn parent<'a>(registry: &'a Registry, purpose: &PurposeId) -> Option<&'a PurposeId> {
-    registry.purpose(purpose)?.parent.as_ref()
 }

@@ -11,8 +11,8 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 use sha2::{Digest, Sha256};
 
-use super::cell::TimeFormat;
 use super::error::MappingError;
+use super::time::TimeFormat;
 use crate::consent::{fact_widens, is_grant};
 use crate::tracking::Route;
 

@@ -15,6 +15,9 @@ const VERSION: u32 = 1;
 /// How much of a file's beginning identifies it, in bytes.
 const HEAD: u64 = 64 << 10;
 
+/// How many lines are named of those that a warning was given about.
+const FIRST_LINES: usize = 5;
+
 /// How far an import came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,8 +30,12 @@ pub struct Progress {
     pub head: (String, u64),
     /// Rows read and answered for.
     pub rows: u64,
-    /// Events in the journal.
+    /// Events in the journal. Some may be there twice, and count once: an event is recognised as a
+    /// repetition here as far back as intake remembers, else where profiles are built.
     pub journalled: u64,
+    /// Those of them that profiles are built from; the others are decisions and facts.
+    #[serde(default)]
+    pub profiled: u64,
     /// Events that were there already.
     pub duplicates: u64,
     /// Rows or events refused.
@@ -39,6 +46,9 @@ pub struct Progress {
     /// How often each warning was given about an event that was taken: code, field, message.
     #[serde(default)]
     pub warnings: BTreeMap<String, u64>,
+    /// On which lines each warning was given first.
+    #[serde(default)]
+    pub warning_lines: BTreeMap<String, Vec<u64>>,
     /// Whether the end of the file was reached.
     pub finished: bool,
 }
@@ -55,10 +65,12 @@ impl Progress {
                     head: head(input, HEAD)?,
                     rows: 0,
                     journalled: 0,
+                    profiled: 0,
                     duplicates: 0,
                     rejected: 0,
                     reasons: BTreeMap::new(),
                     warnings: BTreeMap::new(),
+                    warning_lines: BTreeMap::new(),
                     finished: false,
                 });
             }
@@ -83,6 +95,15 @@ impl Progress {
         Ok(found)
     }
 
+    /// Counts a warning about a line.
+    pub(super) fn warn(&mut self, text: String, line: u64) {
+        let text = count(&mut self.warnings, text);
+        let lines = self.warning_lines.entry(text).or_default();
+        if lines.len() < FIRST_LINES && lines.last() != Some(&line) {
+            lines.push(line);
+        }
+    }
+
     /// Replaces the record, durably: either the old or the new one stands.
     pub(super) fn store(&self, path: &Path) -> Result<(), ImportError> {
         let mut name = path.as_os_str().to_owned();
@@ -103,8 +124,9 @@ impl Progress {
     }
 }
 
-/// Counts a text, as long as there are not too many different ones to be read.
-pub(super) fn count(counts: &mut BTreeMap<String, u64>, text: String) {
+/// Counts a text, as long as there are not too many different ones to be read. Returns what it is
+/// counted as.
+pub(super) fn count(counts: &mut BTreeMap<String, u64>, text: String) -> String {
     /// A record is written after every batch: it has to stay small.
     const MOST: usize = 100;
     let text = if counts.len() < MOST || counts.contains_key(&text) {
@@ -112,7 +134,8 @@ pub(super) fn count(counts: &mut BTreeMap<String, u64>, text: String) {
     } else {
         "others".to_owned()
     };
-    *counts.entry(text).or_default() += 1;
+    *counts.entry(text.clone()).or_default() += 1;
+    text
 }
 
 fn head(path: &Path, length: u64) -> Result<(String, u64), ImportError> {

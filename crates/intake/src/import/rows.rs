@@ -207,7 +207,9 @@ impl<'m> Rows<'m> {
         }
         Err(BadCell {
             column: column.clone(),
-            reason: "an earlier row has the same key and other contents; that one was taken".into(),
+            reason: "an earlier row has the same key and other contents; that one was taken. Name as `key` what tells \
+                     them apart"
+                .into(),
         })
     }
 }

@@ -3,21 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use assent_consent::Calendar;
-use assent_event::Identifier;
-use serde_json::{Value, json};
-use serde_saphyr::Spanned;
 
 use super::cell::BadCell;
 use super::constants;
 use super::error::{ImportError, MappingError};
-use super::mapping::{Do, EventMapping, Field, Mapping, Time};
+use super::events;
+use super::mapping::{Mapping, Time};
 use super::progress::{Progress, count};
 use super::rejects::{self, Reject};
-use super::rows::{Cells, Row, Rows};
+use super::rows::{Row, Rows};
 use crate::outcome::{Code, Outcome, Rejected, Warning};
 use crate::receive::{Intake, Submitted};
 use crate::source::Source;
-use crate::text::{self, Object};
 
 /// Events of one batch, at most.
 const BATCH: usize = 1_000;
@@ -63,7 +60,7 @@ pub async fn run(
     report: &mut (dyn FnMut(&Progress) + Send),
 ) -> Result<Progress, ImportError> {
     let source = check(intake, mapping, &files.input)?;
-    let progress = Progress::load(&files.progress, &files.input, &mapping.digest)?;
+    let progress = reached(mapping, files)?;
     if progress.rows == 0 {
         rejects::begin(&files.rejects)?;
     }
@@ -82,6 +79,14 @@ pub async fn run(
         rejects::remove(&files.rejects)?;
     }
     Ok(import.progress)
+}
+
+/// How far earlier runs of this import came; nowhere, if there were none.
+///
+/// # Errors
+/// [`ImportError`]: the record, or the file, cannot be read, or the record is of another import.
+pub fn reached(mapping: &Mapping, files: &Files) -> Result<Progress, ImportError> {
+    Progress::load(&files.progress, &files.input, &mapping.digest)
 }
 
 /// Holds a mapping against the programme and the file against the mapping. Sends nothing.
@@ -125,9 +130,18 @@ struct Import<'i> {
 struct Batch {
     rows: u64,
     items: Vec<Submitted>,
-    /// Line of each item, and which of the mapping's events it is.
-    origins: Vec<(u64, usize)>,
+    /// Where each item comes from.
+    origins: Vec<Origin>,
     rejects: Vec<Reject>,
+}
+
+/// Where an item comes from.
+struct Origin {
+    line: u64,
+    /// Which of the mapping's events it is.
+    event: usize,
+    /// Cells that went along although they could not be used.
+    passed_on: Vec<BadCell>,
 }
 
 impl Import<'_> {
@@ -151,23 +165,24 @@ impl Import<'_> {
     /// Turns a row into items; all of them, or none and a reject.
     fn take(&mut self, row: Row) {
         self.batch.rows += 1;
-        let items = row.cells.and_then(|cells| {
-            self.mapping
-                .raw
-                .events
-                .iter()
-                .enumerate()
-                .filter_map(|(index, event)| {
-                    let item = self.item(&event.value, &cells, &format!("{}-{index}", row.id));
-                    item.transpose().map(|item| Ok((index, item?)))
-                })
-                .collect::<Result<Vec<_>, _>>()
+        let made = row.cells.and_then(|cells| {
+            let events = self.mapping.raw.events.iter().enumerate();
+            let made = events.filter_map(|(index, event)| {
+                let id = format!("{}-{index}", row.id);
+                let made = events::make(&event.value, &cells, self.calendar, &id);
+                made.transpose().map(|made| Ok((index, made?)))
+            });
+            made.collect::<Result<Vec<_>, _>>()
         });
-        match items {
-            Ok(items) => {
-                for (event, item) in items {
-                    self.batch.origins.push((row.line, event));
-                    self.batch.items.push(item);
+        match made {
+            Ok(made) => {
+                for (event, made) in made {
+                    self.batch.origins.push(Origin {
+                        line: row.line,
+                        event,
+                        passed_on: made.passed_on,
+                    });
+                    self.batch.items.push(made.item);
                 }
             }
             Err(bad) => self.batch.rejects.push(Reject {
@@ -175,131 +190,6 @@ impl Import<'_> {
                 column: bad.column,
                 reason: bad.reason.into_owned(),
             }),
-        }
-    }
-
-    fn item(
-        &self,
-        event: &EventMapping,
-        cells: &Cells,
-        message_id: &str,
-    ) -> Result<Option<Submitted>, BadCell> {
-        if !applies(event, cells) {
-            return Ok(None);
-        }
-        let subject = cells.get(&event.subject.column);
-        let named = subject.and_then(text::exact);
-        let named = named.ok_or_else(|| BadCell {
-            column: event.subject.column.clone(),
-            reason: match subject.is_some_and(text::is_rounded) {
-                true => "it is a number that readers of JSON round; write it as a text".into(),
-                false => "it does not name a person".into(),
-            },
-        })?;
-        let about = Identifier {
-            namespace: event.subject.namespace.value.clone(),
-            value: named.trim().to_owned(),
-        };
-        let time = self.time(event, cells)?;
-        Ok(Some(match event.what.route() {
-            Some(route) => {
-                let mut call = Object::new();
-                call.insert("messageId".to_owned(), Value::from(message_id));
-                call.extend(time.map(|time| ("timestamp".to_owned(), time)));
-                self.put(&mut call, "event", event.event.as_ref(), cells)?;
-                self.put(&mut call, "groupId", event.group.as_ref(), cells)?;
-                for (name, fields) in [("properties", &event.properties), ("traits", &event.traits)]
-                {
-                    let mut object = Object::new();
-                    for (name, field) in fields {
-                        self.put(&mut object, name, Some(field), cells)?;
-                    }
-                    if !object.is_empty() {
-                        call.insert(name.to_owned(), Value::Object(object));
-                    }
-                }
-                Submitted::Call {
-                    route,
-                    about: Some(about),
-                    value: Value::Object(call),
-                }
-            }
-            None => {
-                let mut body = Object::new();
-                for (name, field) in &event.fields {
-                    self.put_as_told(event.what, &mut body, name, field, cells)?;
-                }
-                body.insert(
-                    "subject".to_owned(),
-                    json!({ about.namespace.as_str(): about.value }),
-                );
-                body.insert("message_id".to_owned(), Value::from(message_id));
-                body.extend(time.map(|time| ("event_time".to_owned(), time)));
-                Submitted::Consent(Value::Object(body))
-            }
-        }))
-    }
-
-    fn time(&self, event: &EventMapping, cells: &Cells) -> Result<Option<Value>, BadCell> {
-        let Some(field) = event.time.as_ref().and_then(Time::column) else {
-            return Ok(None);
-        };
-        let instant = cells
-            .get(&field.column)
-            .and_then(|cell| field.instant(cell, self.calendar));
-        match instant {
-            Some(instant) => Ok(Some(Value::from(instant.to_string()))),
-            // Intake refuses what widens with such a time and takes what restricts (I6).
-            None if matches!(event.what, Do::Decision | Do::Fact) => {
-                let told = cells.get(&field.column).cloned();
-                Ok(Some(
-                    told.filter(|cell| !cell.is_null())
-                        .unwrap_or(Value::from("")),
-                ))
-            }
-            None => Err(BadCell {
-                column: field.column.clone(),
-                reason: field.expected_time("time"),
-            }),
-        }
-    }
-
-    fn put(
-        &self,
-        object: &mut Object,
-        name: &str,
-        field: Option<&Spanned<Field>>,
-        cells: &Cells,
-    ) -> Result<(), BadCell> {
-        let value = match field.map(|field| &field.value) {
-            None => None,
-            Some(Field::Constant(value)) => Some(value.clone()),
-            Some(Field::Column(field)) => field.value(cells.get(&field.column), self.calendar)?,
-        };
-        object.extend(value.map(|value| (name.to_owned(), value)));
-        Ok(())
-    }
-
-    /// As `put`, but a cell of a decision or fact that cannot be used is passed on as it is: a
-    /// restriction must not be lost over it (I6), and intake refuses what widens. A state that its map
-    /// does not list is none: it must not be read as a grant for being spelt like one.
-    fn put_as_told(
-        &self,
-        what: Do,
-        object: &mut Object,
-        name: &str,
-        field: &Spanned<Field>,
-        cells: &Cells,
-    ) -> Result<(), BadCell> {
-        match (self.put(object, name, Some(field), cells), &field.value) {
-            (Err(_), Field::Column(field)) if matches!(what, Do::Decision | Do::Fact) => {
-                let told = cells.get(&field.column).cloned().unwrap_or_default();
-                let is_unlisted = field.map.is_some() && matches!(name, "state" | "fact");
-                let told = if is_unlisted { json!([told]) } else { told };
-                object.insert(name.to_owned(), told);
-                Ok(())
-            }
-            (done, Field::Column(_) | Field::Constant(_)) => done,
         }
     }
 
@@ -319,16 +209,18 @@ impl Import<'_> {
                         row: self.progress.rows + batch.rows + 1,
                         source,
                     })?;
-            for (outcome, (line, event)) in outcomes.into_iter().zip(batch.origins) {
+            for (outcome, origin) in outcomes.into_iter().zip(batch.origins) {
                 match outcome {
                     Outcome::Journalled { warnings, .. } => {
                         self.progress.journalled += 1;
+                        self.progress.profiled += u64::from(self.makes_profiles(&origin));
                         for warning in &warnings {
-                            count(&mut self.progress.warnings, told(warning));
+                            let text = self.told(&origin, warning);
+                            self.progress.warn(text, origin.line);
                         }
                     }
                     Outcome::Duplicate => self.progress.duplicates += 1,
-                    Outcome::Rejected(why) => rejects.push(self.reject(line, event, why)),
+                    Outcome::Rejected(why) => rejects.push(self.reject(origin, why)),
                 }
             }
         }
@@ -346,42 +238,45 @@ impl Import<'_> {
     }
 
     /// A refusal by intake in the words of the mapping: columns, and the formats it names.
-    fn reject(&self, line: u64, event: usize, why: Rejected) -> Reject {
-        let events = &self.mapping.raw.events;
-        let origin = events
-            .get(event)
-            .and_then(|event| event.value.column_at(&why.pointer));
-        let reason = match origin {
-            Some(field) if why.code == Code::TimeInvalid => {
-                format!("{}: {}", why.code, field.expected_time("time"))
-            }
-            Some(_) | None => format!("{}: {}; {}", why.code, why.message, why.fix),
-        };
+    fn reject(&self, origin: Origin, why: Rejected) -> Reject {
+        let event = self.mapping.raw.events.get(origin.event);
+        let column = event.and_then(|event| event.value.column_at(&why.pointer));
+        let column = column.map(|field| field.column.clone());
+        // Intake knows RFC 3339 only.
+        let unusable = (origin.passed_on.into_iter())
+            .find(|bad| why.code == Code::TimeInvalid && Some(&bad.column) == column.as_ref());
         Reject {
-            line,
-            column: origin.map_or(why.pointer, |field| field.column.clone()),
-            reason,
+            line: origin.line,
+            reason: match unusable {
+                Some(bad) => format!("{}: {}", why.code, bad.reason),
+                None => format!("{}: {}; {}", why.code, why.message, why.fix),
+            },
+            column: column.unwrap_or(why.pointer),
         }
+    }
+
+    /// A warning as it is counted. It names fields or columns of the mapping, never values.
+    fn told(&self, origin: &Origin, warning: &Warning) -> String {
+        let event = self.mapping.raw.events.get(origin.event);
+        let time = match warning.pointer.as_str() {
+            "/timestamp" | "/event_time" => event.and_then(|event| event.value.time.as_ref()),
+            _ => None,
+        };
+        let field = match time.and_then(Time::column) {
+            Some(time) => time.column.as_str(),
+            None => warning.pointer.trim_start_matches('/'),
+        };
+        let separator = if field.is_empty() { "" } else { ": " };
+        format!("{}: {field}{separator}{}", warning.code, warning.message)
+    }
+
+    /// Whether profiles are made of it: decisions and facts are not folded into them.
+    fn makes_profiles(&self, origin: &Origin) -> bool {
+        let event = self.mapping.raw.events.get(origin.event);
+        event.is_some_and(|event| event.value.what.route().is_some())
     }
 
     async fn submit(&self, items: Vec<Submitted>) -> Result<Vec<Outcome>, crate::Error> {
         self.intake.submit(&self.source, items).await
     }
-}
-
-/// A warning as it is counted. It names fields of the mapping, never values.
-fn told(warning: &Warning) -> String {
-    let field = warning.pointer.trim_start_matches('/');
-    let separator = if field.is_empty() { "" } else { ": " };
-    format!("{}: {field}{separator}{}", warning.code, warning.message)
-}
-
-fn applies(event: &EventMapping, cells: &Cells) -> bool {
-    let Some(when) = &event.when else {
-        return true;
-    };
-    let cell = cells.get(&when.column).and_then(text::plain);
-    let cell = cell.as_deref().map_or("", str::trim);
-    let equals = when.equals.as_deref().is_none_or(|wanted| cell == wanted);
-    equals && when.not.as_deref().is_none_or(|unwanted| cell != unwanted)
 }

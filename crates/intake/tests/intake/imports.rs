@@ -207,7 +207,7 @@ async fn bad_rows_are_listed_by_line_and_column_and_the_rest_goes_in() {
         lines,
         [
             "line,column,reason",
-            "3,date,it is not a time of the format %Y-%m-%d",
+            "3,date,\"it is written as a time of the format %Y-%m-%d, but there is no such day or time; mend the cell, or the order of day and month in `format`\"",
             "4,amount_usd,\"it is not a number such as 1234.5, without currency or thousands separators\"",
             "5,,\"1 field, the header has 3\"",
             "6,customer_id,it does not name a person",

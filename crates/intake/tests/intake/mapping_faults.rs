@@ -226,7 +226,8 @@ async fn warnings_and_reasons_are_counted_and_rejects_begin_anew() {
     let unreadable = |(text, _): &(&String, &u64)| text.starts_with("state_unreadable: state: ");
     let counted = warnings.iter().find(unreadable).map(|(_, count)| *count);
     assert_eq!(counted, Some(2), "{warnings:?}");
-    let reason = "at: time_invalid: it is not a time of the format %d.%m.%Y";
+    let reason = "at: time_invalid: it is not a time of the format %d.%m.%Y; mend the cell, or name the way it is \
+                  written as `format`";
     assert_eq!(
         progress.reasons.get(reason),
         Some(&1),
@@ -235,7 +236,7 @@ async fn warnings_and_reasons_are_counted_and_rejects_begin_anew() {
     );
     assert_eq!(
         std::fs::read_to_string(&files.rejects).unwrap(),
-        "line,column,reason\n4,at,time_invalid: it is not a time of the format %d.%m.%Y\n"
+        "line,column,reason\n4,at,\"time_invalid: it is not a time of the format %d.%m.%Y; mend the cell, or name the way it is written as `format`\"\n"
     );
     // They outlast the run, and a mended file leaves no list behind.
     let again = import(&room, &yaml, &files).await.unwrap();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use assent_consent::{Namespace, Notice, Purpose, SubjectId, Timestamp};
-use assent_event::{Envelope, Identifier, Kind, Payload, topics};
+use assent_event::{ConsentDecision, Envelope, Identifier, Kind, Payload, topics};
 use assent_intake::{
     Caller, Code, CurrentRegistry, Intake, Limits, Outcome, Rejected, Route, Warning, WarningCode,
 };
 use assent_journal::{EmbeddedConfig, EmbeddedJournal, Journal, ReadLimit, Topic};
 use assent_programme::{
-    AccountTraits, IdentifiedTrait, Programme, RegistryState, SourceDefinition, SourceKind,
-    SourceNamespaces, TraitCatalog, TraitType,
+    AccountTraits, DerivedTrait, IdentifiedTrait, Measure, Programme, RegistryState,
+    SourceDefinition, SourceKind, SourceNamespaces, TraitCatalog, TraitType,
 };
 use assent_vault::{EmbeddedVault, MasterKey, Opened, RandomSource, Sealer, SharedRng, Vault};
 use rand::SeedableRng;
@@ -282,6 +282,19 @@ pub(crate) fn code(outcome: &Outcome) -> Option<Code> {
     }
 }
 
+/// A withdrawal that says no more than it must.
+pub(crate) fn withdrawal() -> Value {
+    json!({"subject": {"customer": "42"}, "purpose": "email_marketing", "state": "withdrawn"})
+}
+
+/// What was recorded, which must be a decision.
+pub(crate) fn decision(found: &Found) -> &ConsentDecision {
+    match &found.payload {
+        Payload::ConsentDecision(decision) => decision,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A grant that lacks nothing.
 pub(crate) fn grant() -> Value {
     json!({
@@ -452,6 +465,14 @@ fn traits() -> TraitCatalog {
             of("age_band", TraitType::Integer, false),
             of("allergy", TraitType::Text, true),
         ],
-        derived: Vec::new(),
+        derived: vec![DerivedTrait {
+            name: "orders".to_owned(),
+            event: "Order Completed".to_owned(),
+            measure: Measure::Count,
+            window_days: None,
+            category: assent_consent::Category::parse("transaction").unwrap(),
+            sensitive: false,
+            description: "for tests".to_owned(),
+        }],
     }
 }

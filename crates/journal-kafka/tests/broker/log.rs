@@ -1,6 +1,6 @@
 //! Logs that are not what a reader thought: trimmed, with gaps, read from many places at once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use assent_journal::{ErrorKind, Journal, ReadLimit, Record, Topic};
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -79,6 +79,16 @@ async fn a_gap_is_never_passed_over() {
     })
     .await
     .unwrap();
+    // The coordinator answers a commit before the markers stand.
+    let begin = Instant::now();
+    let end = async || {
+        let batch = journal.read(&topic, 0, 0, ReadLimit::default()).await;
+        batch.unwrap().end
+    };
+    while end().await < 4 {
+        assert!(begin.elapsed() < patience, "the marker does not come");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     journal
         .append(vec![record(&topic, "k", "4")])
         .await

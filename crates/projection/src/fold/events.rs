@@ -19,6 +19,8 @@ use crate::merge::typed;
 
 /// What an event tells beside its envelope.
 pub(crate) struct Told<'e> {
+    /// The text of [`crate::denial`].
+    pub(crate) denied: &'e str,
     pub(crate) name: &'e str,
     pub(crate) revenue: Option<f64>,
     pub(crate) currency: Option<&'e str>,
@@ -32,6 +34,7 @@ pub(crate) struct Told<'e> {
 #[derive(Debug, Default)]
 pub(crate) struct EventRows {
     subjects: Vec<u128>,
+    denied: StringBuilder,
     ids: Vec<u128>,
     sources: StringBuilder,
     names: StringBuilder,
@@ -54,6 +57,7 @@ impl EventRows {
         told: &Told<'_>,
     ) {
         self.subjects.push(subject);
+        self.denied.append_value(told.denied);
         self.ids.push(stamp.by);
         self.sources.append_value(&envelope.source);
         self.names.append_value(told.name);
@@ -73,6 +77,7 @@ impl EventRows {
     pub(crate) fn finish(mut self) -> Result<RecordBatch, Error> {
         let columns: Vec<ArrayRef> = vec![
             id_array(&self.subjects)?,
+            Arc::new(self.denied.finish()),
             id_array(&self.ids)?,
             Arc::new(self.sources.finish()),
             Arc::new(self.names.finish()),

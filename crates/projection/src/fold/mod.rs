@@ -1,15 +1,17 @@
 //! The fold: from opened events to the partial rows of one batch. Pure: no clock, no files, no order but the log's.
 //!
 //! Every event becomes one row of partial state per table it concerns; the rows of a subject are then merged, so a
-//! batch yields at most one row per subject and key.
+//! batch yields at most one row per subject and key. The key of `members` is what the events' stamps deny (see
+//! [`crate::denial`]).
 
 pub(crate) mod columns;
 pub(crate) mod events;
 pub(crate) mod scalar;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use assent_consent::Calendar;
 use assent_event::{AccountMembership, Behaviour, Envelope, Payload, SubscriptionChange, Traits};
 use assent_programme::{IdentifiedTrait, Measure, TraitCatalog};
@@ -22,7 +24,7 @@ use crate::groups::Rows;
 use crate::layout::{Layout, Part, column_type};
 use crate::merge::partial_rows;
 use crate::merge::scalar::instant_array;
-use crate::{Definitions, Error, Table, skip};
+use crate::{Definitions, Error, Table, denial, skip};
 
 /// Whether an event could be folded.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) struct Fold<'d> {
     identified: HashMap<&'d str, usize>,
     derived: HashMap<&'d str, Vec<usize>>,
     subjects: Vec<u128>,
+    /// What the stamps of the events deny, in the order of the subjects.
+    denied: StringBuilder,
     seen: Vec<Option<i64>>,
     told: Vec<ToldColumn>,
     summed: Vec<DerivedColumn>,
@@ -63,6 +67,7 @@ impl<'d> Fold<'d> {
             identified: identified.map(|(at, t)| (t.name.as_str(), at)).collect(),
             derived,
             subjects: Vec::new(),
+            denied: StringBuilder::new(),
             seen: Vec::new(),
             told: catalog.identified.iter().map(told_column).collect(),
             summed: catalog
@@ -101,6 +106,11 @@ impl<'d> Fold<'d> {
         if matches!(outcome, Outcome::Folded(_)) {
             self.subjects.push(event.subject);
             self.seen.push(Some(event.stamp.at));
+            self.denied.append_value(match payload {
+                Payload::Behaviour(behaviour) => denial::text(behaviour),
+                // What a member says of itself is no use of it: only behaviour is stamped.
+                _other => String::new(),
+            });
         }
         outcome
     }
@@ -195,6 +205,7 @@ impl<'d> Fold<'d> {
             envelope,
             event.stamp,
             &events::Told {
+                denied: &denial::text(behaviour),
                 name: &profile.name,
                 revenue: profile.revenue,
                 currency: profile.currency.as_deref(),
@@ -253,13 +264,18 @@ impl<'d> Fold<'d> {
     }
 
     /// The partial rows of the batch; tables without a row are absent.
-    pub(crate) fn finish(self) -> Result<BTreeMap<Table, RecordBatch>, Error> {
+    pub(crate) fn finish(mut self) -> Result<BTreeMap<Table, RecordBatch>, Error> {
         let mut tables = BTreeMap::new();
         let rows = self.subjects.len();
         if rows > 0 {
             let layout = Layout::members(self.catalog);
             let seen = instant_array(self.seen);
-            let mut columns: Vec<ArrayRef> = vec![id_array(&self.subjects)?, seen.clone(), seen];
+            let mut columns: Vec<ArrayRef> = vec![
+                id_array(&self.subjects)?,
+                Arc::new(self.denied.finish()),
+                seen.clone(),
+                seen,
+            ];
             for column in self.told {
                 columns.extend(column.finish(rows)?);
             }

@@ -86,10 +86,10 @@ pub(crate) fn partial_rows(
         return Ok(RecordBatch::new_empty(schema));
     }
     let first = rows.representatives();
-    let mut merged = vec![pick(&columns(partials, SUBJECT)?, &first)?];
-    if let Some(key) = layout.key {
-        merged.push(pick(&columns(partials, key)?, &first)?);
-    }
+    let mut merged = vec![
+        pick(&columns(partials, SUBJECT)?, &first)?,
+        pick(&columns(partials, layout.key)?, &first)?,
+    ];
     for p in &layout.parts {
         merged.extend(part(p, partials, rows, None)?);
     }

@@ -200,11 +200,11 @@ async fn a_damaged_manifest_is_named_and_a_rebuild_mends_it() {
             ErrorKind::Corrupt
         );
     }
-    let newer = text.replace("\"format\":2", "\"format\":3");
+    let newer = text.replace("\"format\":3", "\"format\":4");
     fs::write(&path, newer).unwrap();
     assert!(matches!(
         Snapshot::latest(&dir).unwrap_err(),
-        Error::Format { found: 3, .. }
+        Error::Format { found: 4, .. }
     ));
     let mut projector = open(&room, "p", &journal, &definitions(), settings());
     let error = projector.rebuild().await.unwrap_err();

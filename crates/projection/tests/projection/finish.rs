@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, new_null_array};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, new_null_array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use assent_consent::{Calendar, SubjectId, Timestamp};
-use assent_event::{AccountMembership, Payload, SubscriptionChange, Traits};
+use assent_consent::{Calendar, PurposeId, SubjectId, Timestamp};
+use assent_event::{AccountMembership, Behaviour, Payload, SubscriptionChange, Traits};
 use assent_programme::{Measure, TraitType};
 use assent_projection::members::{self, Finisher};
-use assent_projection::{Groups, Snapshot, Table, accounts, contacts, subscriptions};
+use assent_projection::{
+    DENIED, Groups, Snapshot, Table, accounts, contacts, denies, subscriptions,
+};
 use assent_vault::Draft;
 use serde_json::Value;
 
@@ -410,6 +414,66 @@ fn lines(batch: &RecordBatch) -> Vec<String> {
             cells.join("|")
         })
         .collect()
+}
+
+/// As a reader's gate does: rows with a stamp that denies the purpose are left out before the others are merged.
+#[tokio::test]
+async fn what_a_stamp_denies_can_be_left_out_afterwards() {
+    let room = Room::new();
+    let bought = || Behaviour::named("Order Completed").revenue(10.0, "CNY");
+    let log = vec![
+        draft(1, 4, DAY, bought()),
+        draft(2, 4, 2 * DAY, bought().denied(["marketing"])),
+        draft(3, 4, 3 * DAY, bought().denied(["ads", "marketing"])),
+        draft(4, 5, 2 * DAY, bought().denied(["marketing"])),
+    ];
+    let snapshot = projected(&room, log, 10).await;
+    let (ads, marketing) = ("ads".parse().unwrap(), "marketing".parse().unwrap());
+    for (purpose, expected) in [
+        (&ads, vec![(4, 2), (5, 1)]),
+        (&marketing, vec![(4, 1)]),
+        (&"service".parse().unwrap(), vec![(4, 3), (5, 1)]),
+    ] {
+        let lineage: Vec<&PurposeId> = vec![purpose];
+        for table in [Table::Members, Table::Events] {
+            let kept: Vec<RecordBatch> = snapshot
+                .read(table)
+                .unwrap()
+                .iter()
+                .map(|batch| {
+                    let denied = batch.column_by_name(DENIED).unwrap().as_string::<i32>();
+                    let kept = denied
+                        .iter()
+                        .map(|text| Some(!denies(text.unwrap(), &lineage)));
+                    filter_record_batch(batch, &BooleanArray::from_iter(kept)).unwrap()
+                })
+                .collect();
+            if table == Table::Events {
+                let rows: i64 = kept.iter().map(|batch| batch.num_rows() as i64).sum();
+                assert_eq!(rows, expected.iter().map(|(_, count)| count).sum::<i64>());
+                continue;
+            }
+            let groups = Groups::by_subject(&kept).unwrap();
+            let finisher = finisher(at(5 * DAY), None)
+                .select(&["purchases_total"])
+                .unwrap();
+            let finished = finisher.finish(&kept, &groups).unwrap();
+            let counts = finished
+                .column(1)
+                .as_primitive::<Int64Type>()
+                .values()
+                .to_vec();
+            let who = groups.members().iter().copied();
+            let mut found: Vec<(SubjectId, i64)> = who.zip(counts).collect();
+            found.sort();
+            let mut expected: Vec<_> = expected
+                .iter()
+                .map(|(who, count)| (subject(*who), *count))
+                .collect();
+            expected.sort();
+            assert_eq!(found, expected, "{purpose}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -249,6 +249,9 @@ fn behaviour(rng: &mut StdRng) -> Behaviour {
         };
         behaviour = behaviour.sensitive("dose", dose);
     }
+    if rng.random_ratio(1, 6) {
+        behaviour = behaviour.denied(["ads"]);
+    }
     behaviour
 }
 

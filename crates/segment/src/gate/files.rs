@@ -9,8 +9,8 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray};
-use assent_consent::SubjectId;
-use assent_projection::StoredFile;
+use assent_consent::{PurposeId, SubjectId};
+use assent_projection::{DENIED, StoredFile, Table, denies};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -33,10 +33,18 @@ pub(crate) struct ProfileFile {
     pub(crate) runs: Vec<Run>,
     /// Runs whose subject had no number, by index, in ascending order.
     pub(crate) unknown: Vec<(usize, SubjectId)>,
+    /// What stamps deny, as [`DENIED`] says it; each text once.
+    stamps: Vec<String>,
+    /// Runs of rows that carry a stamp, by index, in ascending order, and the stamp's place in `stamps`.
+    stamped: Vec<(usize, usize)>,
 }
 
 impl ProfileFile {
-    fn read(stored: StoredFile, number_of: impl Fn(&SubjectId) -> Option<u32>) -> Result<Self> {
+    fn read(
+        stored: StoredFile,
+        table: Table,
+        number_of: impl Fn(&SubjectId) -> Option<u32>,
+    ) -> Result<Self> {
         let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
         let file = open(&stored)?;
         let rows = stored.data().rows;
@@ -51,11 +59,15 @@ impl ProfileFile {
         if groups.iter().sum::<usize>() as u64 != rows {
             return Err(damaged("its row count is not the manifest's"));
         }
-        let column = metadata
-            .schema()
-            .index_of(SUBJECT)
-            .map_err(|_| damaged("it has no subjects"))?;
-        let mask = ProjectionMask::roots(metadata.parquet_schema(), [column]);
+        let place = |name, missing| {
+            let schema = metadata.schema();
+            schema.index_of(name).map_err(|_| damaged(missing))
+        };
+        let mut columns = vec![place(SUBJECT, "it has no subjects")?];
+        if table.is_stamped() {
+            columns.push(place(DENIED, "it does not say what stamps deny")?);
+        }
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), columns);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone())
             .with_projection(mask)
             .with_batch_size(65_536)
@@ -65,16 +77,24 @@ impl ProfileFile {
         for batch in reader {
             let batch = batch.map_err(|error| unreadable(&error))?;
             let subjects = batch
-                .column(0)
-                .as_fixed_size_binary_opt()
+                .column_by_name(SUBJECT)
+                .and_then(|subjects| subjects.as_fixed_size_binary_opt())
                 .filter(|subjects| subjects.null_count() == 0)
                 .ok_or_else(|| damaged("its subjects are not ids"))?;
+            let denied = batch.column_by_name(DENIED).map(|denied| {
+                denied
+                    .as_string_opt::<i32>()
+                    .filter(|denied| denied.null_count() == 0)
+                    .ok_or_else(|| damaged("what stamps deny is not text"))
+            });
+            let denied = denied.transpose()?;
             for row in 0..subjects.len() {
                 let bytes: [u8; 16] = subjects
                     .value(row)
                     .try_into()
                     .map_err(|_| damaged("its subjects are not ids"))?;
-                runs.add(SubjectId::from_bytes(bytes), &number_of);
+                let denied = denied.map_or("", |denied| denied.value(row));
+                runs.add(SubjectId::from_bytes(bytes), denied, &number_of);
             }
         }
         if runs.rows != rows {
@@ -87,7 +107,21 @@ impl ProfileFile {
             groups,
             runs: runs.runs,
             unknown: runs.unknown,
+            stamps: runs.stamps,
+            stamped: runs.stamped,
         })
+    }
+
+    /// The runs, by index, of which nothing may be read for a purpose of this lineage, whoever they are about: their
+    /// stamps deny it.
+    pub(crate) fn denied_to(&self, lineage: &[&PurposeId]) -> Vec<usize> {
+        let stamps = self.stamps.iter();
+        let denying: Vec<bool> = stamps.map(|stamp| denies(stamp, lineage)).collect();
+        let stamped = self.stamped.iter();
+        stamped
+            .filter(|(_, stamp)| denying[*stamp])
+            .map(|(run, _)| *run)
+            .collect()
     }
 
     /// Opens the file for reading; blocks, and fetches it where profiles lie elsewhere.
@@ -122,14 +156,22 @@ pub(crate) fn damaged(what: &str) -> Error {
 struct Runs {
     runs: Vec<Run>,
     unknown: Vec<(usize, SubjectId)>,
-    last: Option<SubjectId>,
+    stamps: Vec<String>,
+    stamped: Vec<(usize, usize)>,
+    last: Option<(SubjectId, Option<usize>)>,
     rows: u64,
 }
 
 impl Runs {
-    fn add(&mut self, subject: SubjectId, number_of: &impl Fn(&SubjectId) -> Option<u32>) {
+    fn add(
+        &mut self,
+        subject: SubjectId,
+        denied: &str,
+        number_of: &impl Fn(&SubjectId) -> Option<u32>,
+    ) {
         self.rows += 1;
-        if self.last == Some(subject)
+        let stamp = self.stamp(denied);
+        if self.last == Some((subject, stamp))
             && let Some(run) = self.runs.last_mut()
             && run.rows < u32::MAX
         {
@@ -140,8 +182,22 @@ impl Runs {
         if number == UNKNOWN {
             self.unknown.push((self.runs.len(), subject));
         }
+        self.stamped
+            .extend(stamp.map(|stamp| (self.runs.len(), stamp)));
         self.runs.push(Run { number, rows: 1 });
-        self.last = Some(subject);
+        self.last = Some((subject, stamp));
+    }
+
+    /// The place of a stamp; nothing for one that denies nothing. There are few: what a source's visitors refuse.
+    fn stamp(&mut self, denied: &str) -> Option<usize> {
+        if denied.is_empty() {
+            return None;
+        }
+        let known = self.stamps.iter().position(|stamp| stamp == denied);
+        Some(known.unwrap_or_else(|| {
+            self.stamps.push(denied.to_owned());
+            self.stamps.len() - 1
+        }))
     }
 }
 
@@ -169,17 +225,18 @@ impl FileCache {
         }
     }
 
-    /// The file that a manifest names, read if need be. Blocks on disk.
+    /// The file that a manifest names for the table, read if need be. Blocks on disk.
     pub(crate) fn get(
         &self,
         stored: StoredFile,
+        table: Table,
         number_of: impl Fn(&SubjectId) -> Option<u32>,
     ) -> Result<Arc<ProfileFile>> {
         if let Some(file) = self.lock().files.get(&stored.data().path) {
             return Ok(Arc::clone(file));
         }
         let path = stored.data().path.clone();
-        let file = Arc::new(ProfileFile::read(stored, number_of)?);
+        let file = Arc::new(ProfileFile::read(stored, table, number_of)?);
         let mut held = self.lock();
         held.runs += file.runs.len();
         match held.files.insert(path.clone(), Arc::clone(&file)) {

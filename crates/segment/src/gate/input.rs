@@ -346,7 +346,7 @@ impl Maker<'_> {
             let file = self
                 .gate
                 .files
-                .get(snapshot.stored(data), |subject| {
+                .get(snapshot.stored(data), Table::Members, |subject| {
                     self.gate.standing.number_of(subject)
                 })
                 .ok()?;

@@ -60,10 +60,10 @@ impl Work {
     }
 }
 
-/// A file with the numbers its subjects have now.
+/// A file with the numbers its subjects have now; rows that were refused for the purpose are nobody's.
 struct Numbered {
     file: Arc<ProfileFile>,
-    /// Set only when a subject was given a number since the file was first read.
+    /// Set only when some run's number is another than when the file was first read.
     renumbered: Option<Vec<Run>>,
 }
 
@@ -135,7 +135,9 @@ pub(crate) fn strangers(
     let mut strangers = Vec::new();
     for data in snapshot.files(Table::Members) {
         turn.go_on()?;
-        let file = files.get(snapshot.stored(data), |subject| permit.number_of(subject))?;
+        let file = files.get(snapshot.stored(data), Table::Members, |subject| {
+            permit.number_of(subject)
+        })?;
         let unknown = file.unknown.iter().map(|(_, subject)| *subject);
         strangers.extend(unknown.filter(|subject| permit.number_of(subject).is_none()));
     }
@@ -146,12 +148,14 @@ fn numbered(gate: &Gate, table: Table) -> Result<Vec<Numbered>> {
     let Some(snapshot) = &gate.snapshot else {
         return Ok(Vec::new());
     };
+    let consent = gate.registry.consent();
+    let lineage = consent.lineage(&gate.declared.purpose);
     snapshot
         .files(table)
         .iter()
         .map(|data| {
             gate.go_on()?;
-            let file = gate.files.get(snapshot.stored(data), |subject| {
+            let file = gate.files.get(snapshot.stored(data), table, |subject| {
                 gate.standing.number_of(subject)
             })?;
             let known: Vec<(usize, u32)> = file
@@ -159,10 +163,18 @@ fn numbered(gate: &Gate, table: Table) -> Result<Vec<Numbered>> {
                 .iter()
                 .filter_map(|(run, subject)| Some((*run, gate.standing.number_of(subject)?)))
                 .collect();
-            let renumbered = (!known.is_empty()).then(|| {
+            let refused = if gate.guards.stand(Guard::Stamps) {
+                file.denied_to(&lineage)
+            } else {
+                Vec::new()
+            };
+            let renumbered = (!known.is_empty() || !refused.is_empty()).then(|| {
                 let mut runs = file.runs.clone();
                 for (run, number) in known {
                     runs[run].number = number;
+                }
+                for run in refused {
+                    runs[run].number = UNKNOWN;
                 }
                 runs
             });

@@ -6,7 +6,7 @@
 //! [`Error`] and comes out whole.
 
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::SchemaError;
+use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 
 use crate::error::{Error, ErrorKind, Place};
@@ -72,11 +72,20 @@ pub(crate) fn of_planning(error: &DataFusionError, visible: &str) -> Error {
 
 fn of_schema(error: &SchemaError, visible: &str) -> Error {
     match error {
-        SchemaError::FieldNotFound { field, .. } => Error::invalid(
-            "unknown_column",
-            format!("this purpose has no column {}", field.flat_name()),
-        )
-        .help(visible),
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => {
+            let near = nearest(field.name(), valid_fields.iter().map(Column::name));
+            Error::invalid(
+                "unknown_column",
+                format!("this purpose has no column {}", field.flat_name()),
+            )
+            .help(match near {
+                Some(near) => format!("did you mean {near}? {visible}"),
+                None => visible.to_owned(),
+            })
+        }
         SchemaError::AmbiguousReference { field } => Error::invalid(
             "ambiguous_column",
             format!(
@@ -92,6 +101,32 @@ fn of_schema(error: &SchemaError, visible: &str) -> Error {
         )
         .help("rename one with AS"),
     }
+}
+
+/// The column that was most likely meant, of those that stand in the tables of the query: a slip of the pen, or the
+/// beginning of its name. The planner's tables hold what the purpose may read and nothing else, so no other is named.
+fn nearest<'c>(wrong: &str, columns: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let wrong = wrong.to_lowercase();
+    let slips = 1 + wrong.chars().count() / 4;
+    columns
+        .map(|column| {
+            let folded = column.to_lowercase();
+            let distance = strsim::damerau_levenshtein(&wrong, &folded);
+            let begins = folded
+                .strip_prefix(&wrong)
+                .is_some_and(|rest| rest.starts_with('_'));
+            (
+                if begins {
+                    distance.min(slips)
+                } else {
+                    distance
+                },
+                column,
+            )
+        })
+        .filter(|(distance, _)| *distance <= slips)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, column)| column)
 }
 
 fn of_plan_text(text: &str, visible: &str) -> Error {
@@ -299,6 +334,49 @@ mod tests {
             assert_eq!(vetted.code(), code);
             assert!(!vetted.to_string().contains("138"), "{vetted}");
         }
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_finds_its_column_among_those_there_are() {
+        let columns = [
+            "member_id",
+            "city",
+            "purchases_90d",
+            "revenue_total",
+            "tier",
+        ];
+        let near = |wrong: &str| nearest(wrong, columns.into_iter());
+        for (wrong, meant) in [
+            ("purchases_9d", "purchases_90d"),
+            ("pruchases_90d", "purchases_90d"),
+            ("City", "city"),
+            ("ctiy", "city"),
+            ("member", "member_id"),
+            ("revenue", "revenue_total"),
+        ] {
+            assert_eq!(near(wrong), Some(meant), "{wrong}");
+        }
+        for wrong in ["phone", "x", "", "avoids_caffeine", "rev"] {
+            assert_eq!(near(wrong), None, "{wrong}");
+        }
+        let field = Box::new(Column::from_name("citty"));
+        let error = |valid_fields: Vec<Column>| {
+            let field = field.clone();
+            let unknown = SchemaError::FieldNotFound {
+                field,
+                valid_fields,
+            };
+            let visible = "allowed are members(city)";
+            of_planning(
+                &DataFusionError::SchemaError(Box::new(unknown), Box::new(None)),
+                visible,
+            )
+        };
+        assert_eq!(
+            error(vec![Column::from_name("city")]).to_string(),
+            "this purpose has no column citty: did you mean city? allowed are members(city)"
+        );
+        assert_eq!(error(Vec::new()).fix(), Some("allowed are members(city)"));
     }
 
     #[test]

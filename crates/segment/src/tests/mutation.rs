@@ -86,6 +86,11 @@ fn attack_on(guard: Guard) -> Attack {
             // A member is known by one of its subjects, which may be another than the lawful one.
             ids.find(|id| text.contains(id) && !linked(world, id))
         },
+        Guard::Stamps => |besieged| {
+            let text = besieged.seen("marketing", "SELECT properties FROM events");
+            text.find("-refused")
+                .map(|_| "an event that was refused for marketing".to_owned())
+        },
         Guard::Cells => |besieged| {
             let world = besieged.world;
             let text = besieged.seen("marketing", "SELECT product FROM events");
@@ -219,9 +224,9 @@ fn attack_on(guard: Guard) -> Attack {
             (fails(greatest - 0.5) != fails(greatest + 0.5)).then(|| greatest.to_string())
         },
         Guard::Limits => |besieged| {
-            let sql = "SELECT count(*) AS n FROM (SELECT event_id FROM events LIMIT 60)";
+            let sql = "SELECT count(*) AS n FROM (SELECT event_id FROM events LIMIT 40)";
             let text = besieged.seen("marketing", sql);
-            (!text.contains("60")).then_some(text)
+            (!text.contains("40")).then_some(text)
         },
         Guard::Statistics => |besieged| {
             let counted = besieged.seen("marketing", "SELECT count(*) AS n FROM events");

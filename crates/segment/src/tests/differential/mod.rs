@@ -122,6 +122,7 @@ fn five_thousand_generated_queries_agree() {
 fn the_comparison_notices_a_guard_that_is_off() {
     let noticed = [
         (Guard::Rows, 1),
+        (Guard::Stamps, 1),
         (Guard::Cells, 4),
         (Guard::Properties, 7),
         (Guard::DeclaredNames, 1),

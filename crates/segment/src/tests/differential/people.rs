@@ -5,6 +5,7 @@ use assent_event::{
     AccountMembership, Behaviour, EventId, Payload, SubscriptionChange, Times, Traits,
 };
 use assent_programme::TraitCatalog;
+use assent_testkit::generate::PURPOSES;
 use assent_testkit::seeded::Seeded;
 use assent_vault::Draft;
 use serde_json::{Value, json};
@@ -269,7 +270,21 @@ impl Telling<'_> {
         if self.seeded.chance(20) {
             behaviour = behaviour.sensitive("where", format!("{canary}-where"));
         }
+        if self.seeded.chance(25) {
+            let purposes = 1 + self.seeded.below(2);
+            let denied: Vec<&str> = (0..purposes).map(|_| self.purpose()).collect();
+            behaviour = behaviour.denied(denied);
+        }
         behaviour
+    }
+
+    /// What a stamp may name: a purpose, or what is none.
+    fn purpose(&mut self) -> &'static str {
+        match self.seeded.below(20) {
+            0 => "No Purpose",
+            1 => "p_unknown",
+            _ => self.seeded.word(&PURPOSES),
+        }
     }
 
     fn membership(&mut self, index: usize) -> AccountMembership {

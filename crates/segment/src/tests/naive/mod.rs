@@ -22,6 +22,7 @@ use assent_vault::Draft;
 pub use table::{Cell, Column, Kind, NaiveTable};
 
 /// Everything that was told, and the definitions it is read by.
+#[derive(Clone)]
 pub struct Told {
     /// Events of the profile and behaviour topics.
     pub drafts: Vec<Draft>,
@@ -45,6 +46,8 @@ pub struct View {
     pub at: Timestamp,
     /// The categories that the purpose reads.
     pub categories: BTreeSet<Category>,
+    /// The purpose and whatever it is part of; nothing for no gate at all.
+    purposes: Vec<String>,
     kept: Kept,
 }
 
@@ -75,6 +78,7 @@ impl View {
             lawful,
             at,
             categories: purpose.categories.clone(),
+            purposes: within(&told.consent, purpose),
             kept: Kept::of(purpose, told.consent.calendar(), now),
         }
     }
@@ -90,6 +94,7 @@ impl View {
                 .collect(),
             at: now,
             categories,
+            purposes: Vec::new(),
             kept: Kept::for_ever(calendar, now),
         }
     }
@@ -165,17 +170,35 @@ impl Told {
     /// The tables that a view shows, with their names.
     pub fn tables(&self, view: &View) -> Vec<NaiveTable> {
         let lawful_members = self.members_of(view);
+        let told = &self.without_refused(view);
         [
-            Some(members::members(self, view, &lawful_members)),
-            relations::events(self, view, &lawful_members),
-            relations::accounts(self, view, &lawful_members),
-            relations::contacts(self, view, &lawful_members),
-            relations::subscriptions(self, view, &lawful_members),
+            Some(members::members(told, view, &lawful_members)),
+            relations::events(told, view, &lawful_members),
+            relations::accounts(told, view, &lawful_members),
+            relations::contacts(told, view, &lawful_members),
+            relations::subscriptions(told, view, &lawful_members),
         ]
         .into_iter()
         .flatten()
         .map(|table| table.visible_to(&view.categories))
         .collect()
+    }
+
+    /// The same without the events whose sender was told not to use them for this, or for something it is part of. A
+    /// stamp that names what can be no purpose speaks of all of them.
+    fn without_refused(&self, view: &View) -> Self {
+        let refused = |purpose: &String| {
+            view.purposes.contains(purpose) || purpose.parse::<assent_consent::PurposeId>().is_err()
+        };
+        let mut told = self.clone();
+        told.drafts.retain(|draft| match &draft.payload {
+            Payload::Behaviour(behaviour) if !view.purposes.is_empty() => {
+                let denied = behaviour.clear.denied_purposes.iter().flatten();
+                !denied.into_iter().any(refused)
+            }
+            _ => true,
+        });
+        told
     }
 
     /// The member of each lawful subject.
@@ -185,6 +208,20 @@ impl Told {
             .map(|subject| (*subject, self.member(*subject, view.at)))
             .collect()
     }
+}
+
+/// A purpose, and what it is part of, as far up as it goes; parents may run in a circle.
+fn within(registry: &Registry, purpose: &Purpose) -> Vec<String> {
+    let mut within = vec![purpose.id.to_string()];
+    let mut current = Some(purpose);
+    for _ in registry.purposes() {
+        let Some(parent) = current.and_then(|purpose| purpose.parent.as_ref()) else {
+            break;
+        };
+        within.push(parent.to_string());
+        current = registry.purpose(parent);
+    }
+    within
 }
 
 /// When something happened: no later than it was received.

@@ -291,6 +291,12 @@ impl Making {
                         json!({"fingerprint": format!("{canary}-print"),
                                "phone": format!("{canary}-phone"), "pulse": 60}),
                     );
+                // Whoever did it had refused marketing then.
+                if who % 5 == 0 && round == 1 {
+                    behaviour = behaviour
+                        .property("mark", format!("{canary}-refused"))
+                        .denied(["marketing"]);
+                }
                 if name == "purchase" {
                     behaviour = behaviour
                         .revenue(Person::number(who) + round as f64, "CNY")
