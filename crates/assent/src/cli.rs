@@ -67,6 +67,8 @@ pub enum Command {
     Config(Config),
     /// Check the journal's topics; create those that are missing.
     Topics(Topics),
+    /// Say whether the server that runs here can do its job: for health checks.
+    Ready,
     /// Check configuration, stores and lag; each line says what to do.
     Doctor(Doctor),
 }

@@ -8,6 +8,7 @@ pub mod import;
 pub mod principal;
 pub mod project;
 pub mod query;
+pub mod ready;
 pub mod segment;
 pub mod topics;
 pub mod write_key;

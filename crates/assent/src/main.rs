@@ -101,6 +101,7 @@ async fn perform(command: Command, config: Config, token: Option<String>) -> Res
         Command::Segment(segment) => commands::segment::run(at, segment).await,
         Command::Explain(explain) => commands::explain::run(at, explain).await,
         Command::Principal(principal) => commands::principal::run(at, principal).await,
+        Command::Ready => commands::ready::run(&at.config).await,
         Command::Topics(topics) => commands::topics::run(&at.config, topics.create).await,
         // Done before there was a configuration.
         Command::WriteKey | Command::Config(_) | Command::Doctor(_) => Ok(()),

@@ -72,7 +72,7 @@ fn told_up(cluster: &Cluster, how: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Brokers for the length of a test run: one that also asks for TLS and SASL, and three.
+/// Brokers for the length of a test run.
 pub struct Brokers {
     clusters: Vec<Cluster>,
     /// Which of them this run started; those that were up before stay up.
@@ -80,16 +80,24 @@ pub struct Brokers {
 }
 
 impl Brokers {
-    /// Starts the brokers and waits until they answer; takes those that `cargo xtask kafka up` left.
+    /// One that also asks for TLS and SASL, and beside it a cluster of three.
     pub fn up() -> Result<Self, String> {
+        let port = command::default_port()?;
+        Self::of([Shape::one(port), Shape::three(port)])
+    }
+
+    /// The cluster of three alone.
+    pub fn three() -> Result<Self, String> {
+        Self::of([Shape::three(command::default_port()?)])
+    }
+
+    /// Starts the brokers and waits until they answer; takes those that `cargo xtask kafka up` left.
+    fn of(shapes: impl IntoIterator<Item = Shape>) -> Result<Self, String> {
         let mut brokers = Self {
             clusters: Vec::new(),
             ours: Vec::new(),
         };
-        for shape in [
-            Shape::one(command::default_port()?),
-            Shape::three(command::default_port()?),
-        ] {
+        for shape in shapes {
             let cluster = Cluster::new(&directory(), shape);
             match cluster.up() {
                 Ok(started) => {

@@ -6,6 +6,7 @@
 //! build starts.
 
 mod bench;
+mod cluster;
 mod fuzz;
 mod kafka;
 mod layers;
@@ -39,6 +40,7 @@ cargo xtask <command>
   postgres up|down|restart|status  a real PostgreSQL on 127.0.0.1 (see docs/postgres-for-tests.md)
   python               Confluent's Python client in target/python, with which tests read and write the log
   s3 up|down|status    an object store on 127.0.0.1 (see docs/s3-for-tests.md)
+  cluster [up|test|down]        the shape of production as processes of this machine, and the end-to-end test on it
   fuzz [MINUTES] [SEED]         generated queries against a plain engine over the permitted rows, for an hour if untold
   fuzz barrier [TRIALS]         withdrawals each asked for at once, while others decide; 100,000 if untold
   bench [NAME]         the figures of docs/benchmarks.md, as ratios measured in one run
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         "postgres" => postgres::run(rest),
         "python" => python::run_command(rest),
         "s3" => s3::run(rest),
+        "cluster" => cluster::run_command(rest),
         "fuzz" => fuzz::run_command(rest),
         "bench" => bench::run_command(rest),
         "help" | "--help" | "-h" => {

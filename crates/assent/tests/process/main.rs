@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod apart;
+mod cluster;
 mod command_line;
 mod demo;
+mod deployment;
 mod doctor;
 mod explaining;
 mod golden;

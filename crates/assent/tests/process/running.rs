@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -80,8 +81,11 @@ pub fn track(event: u32) -> Value {
 /// A server that is killed when it goes out of scope.
 pub struct Server {
     child: Child,
-    address: String,
+    address: Address,
 }
+
+/// Where some server is spoken to.
+pub struct Address(String);
 
 impl Server {
     /// `assent serve` on any free port, with further environment variables.
@@ -101,7 +105,7 @@ impl Server {
             let read = lines.read_line(&mut line).expect("readable");
             assert!(read > 0, "the server ended before it served:\n{talk}");
             if let Some((_, rest)) = line.split_once("http://") {
-                break rest.split_whitespace().next().expect("address").to_owned();
+                break Address::of(rest.split_whitespace().next().expect("address"));
             }
             talk.push_str(&line);
         };
@@ -128,8 +132,7 @@ impl Server {
             assert!(read > 0, "the demo ended before it served:\n{printed}");
         }
         let (_, rest) = printed.split_once("http://").expect("an address");
-        let address = rest.split_whitespace().next().expect("an address");
-        let address = address.to_owned();
+        let address = Address::of(rest.split_whitespace().next().expect("an address"));
         (Self { child, address }, printed)
     }
 
@@ -157,6 +160,22 @@ impl Server {
         assert!(signalled.is_ok_and(|status| status.success()));
         self.child.wait().expect("reaped").success()
     }
+}
+
+/// A server is spoken to at its address.
+impl Deref for Server {
+    type Target = Address;
+
+    fn deref(&self) -> &Address {
+        &self.address
+    }
+}
+
+impl Address {
+    /// `host:port`.
+    pub fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
 
     /// One request on a connection of its own. `None` when the server did not answer.
     pub fn request(
@@ -166,13 +185,13 @@ impl Server {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Option<Response> {
-        let mut stream = TcpStream::connect(&self.address).ok()?;
+        let mut stream = TcpStream::connect(&self.0).ok()?;
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
             .ok()?;
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
-            self.address,
+            self.0,
             body.len()
         );
         for (name, value) in headers {
@@ -189,12 +208,12 @@ impl Server {
 
     /// Begins a POST with a write key whose body has this length, and sends the first part of it.
     pub fn begin(&self, path: &str, write_key: &str, length: usize, first: &[u8]) -> Begun {
-        let mut stream = TcpStream::connect(&self.address).expect("accepted");
+        let mut stream = TcpStream::connect(&self.0).expect("accepted");
         let credential = base64::engine::general_purpose::STANDARD.encode(format!("{write_key}:"));
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {length}\r\n\
              authorization: Basic {credential}\r\n\r\n",
-            self.address
+            self.0
         );
         stream.write_all(head.as_bytes()).expect("writable");
         stream.write_all(first).expect("writable");
