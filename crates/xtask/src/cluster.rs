@@ -298,8 +298,9 @@ impl Cluster {
 fn without_password(url: &str) -> Result<(String, &str), String> {
     let parted = || {
         let (account, rest) = url.split_once('@')?;
-        let (account, password) = account.rsplit_once(':')?;
-        Some((format!("{account}@{rest}"), password))
+        let (scheme, account) = account.split_once("://")?;
+        let (user, password) = account.split_once(':')?;
+        Some((format!("{scheme}://{user}@{rest}"), password))
     };
     parted().ok_or_else(|| "PostgreSQL told no address with a password".to_owned())
 }
