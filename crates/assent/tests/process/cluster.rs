@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::running::Address;
+use crate::running::{Address, decision};
 
 /// Members of a run.
 const MEMBERS: usize = 40;
@@ -56,11 +56,11 @@ impl Deployment {
     fn decide(&self, member: usize, state: &str, time: usize) {
         self.send(
             "/v1/consents",
-            &json!({
-                "subject": { "customer_no": self.customer(member) }, "purpose": "email_marketing", "state": state,
-                "act": "checkbox_ticked", "notice": { "id": "membership", "version": 2 },
-                "message_id": format!("{}-{state}-{member}-{time}", self.run),
-            }),
+            &decision(
+                &self.customer(member),
+                state,
+                &format!("{}-{state}-{member}-{time}", self.run),
+            ),
         );
     }
 

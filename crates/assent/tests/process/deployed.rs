@@ -10,7 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
 
-use crate::running::{Server, assent_with};
+use crate::running::{Server, assent_with, decision};
 
 /// Which brokers a deployment is on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,10 +174,7 @@ fn no_topics(brokers: &str) {
 }
 
 pub fn decide(server: &Server, customer: &str, state: &str, message: &str) {
-    let decision = json!({
-        "subject": { "customer_no": customer }, "purpose": "email_marketing", "state": state,
-        "act": "checkbox_ticked", "notice": { "id": "membership", "version": 2 }, "message_id": message,
-    });
+    let decision = decision(customer, state, message);
     let answer = server
         .post("/v1/consents", "demo-server-key", &decision)
         .expect("answered");

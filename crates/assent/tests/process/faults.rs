@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::deployed::{Brokers, Deployment, asked, bucket, ready, shards, try_asked, until};
-use crate::running::Server;
+use crate::running::{Server, decision};
 
 /// Shards of the deployment.
 const PARTITIONS: u64 = 4;
@@ -185,10 +185,7 @@ impl Roles<'_> {
     }
 
     fn decide(&self, customer: &str, state: &str, message: &str, first: usize) {
-        let decision = json!({
-            "subject": { "customer_no": customer }, "purpose": "email_marketing", "state": state,
-            "act": "checkbox_ticked", "notice": { "id": "membership", "version": 2 }, "message_id": message,
-        });
+        let decision = decision(customer, state, message);
         self.post("/v1/consents", &decision, first);
     }
 
@@ -271,9 +268,7 @@ impl Roles<'_> {
     /// A projector is stopped where it stands for longer than its session, and wakes when its share is somebody else's.
     fn sleeps(&self, which: usize) {
         let signal = |name: &str| {
-            self.projectors.with(which, |server| {
-                shell(&format!("kill -{name} {}", server.pid()));
-            });
+            self.projectors.with(which, |server| server.signal(name));
         };
         let held = || self.projectors.with(which + 1, shards).unwrap_or_default();
         signal("STOP");

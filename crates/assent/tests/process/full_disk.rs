@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::running::{Server, assent_ok};
+use crate::running::{Server, assent_ok, decision, rows};
 
 /// The whole file system.
 const SIZE: u64 = 48 << 20;
@@ -88,10 +88,7 @@ fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
     let token = assent_ok(&data, &add);
 
     let server = Server::start(&data, &[]);
-    let grant = json!({
-        "subject": { "customer_no": "m1" }, "purpose": "email_marketing", "state": "granted",
-        "act": "checkbox_ticked", "notice": { "id": "membership", "version": 2 }, "message_id": "g1",
-    });
+    let grant = decision("m1", "granted", "g1");
     let granted = server.post("/v1/consents", "demo-server-key", &grant);
     assert_eq!(granted.unwrap().status, 200);
     let begin = Instant::now();
@@ -117,17 +114,7 @@ fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
     }
     assert!(server.stop());
     let sql = "SELECT count(*) AS n, sum(revenue) AS r FROM events";
-    let query = [
-        "query",
-        "--token",
-        token.trim(),
-        "--purpose",
-        "email_marketing",
-        "--format",
-        "json",
-        sql,
-    ];
-    let rows: Value = serde_json::from_str(&assent_ok(&data, &query)).unwrap();
+    let rows = rows(&data, token.trim(), sql);
     let expected = (acknowledged + 3) * BATCH;
     assert_eq!(rows[0]["n"], expected, "{rows}");
     assert_eq!(rows[0]["r"].as_f64(), Some(expected as f64), "{rows}");

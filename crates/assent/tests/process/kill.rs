@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::running::{Server, assent_ok};
+use crate::running::{Server, assent_ok, decision};
 
 /// How often the server is killed.
 const CYCLES: u32 = 6;
@@ -94,13 +94,7 @@ fn send(server: &Server, batch: u32) -> Option<u16> {
 fn grant_everybody(data: &std::path::Path) {
     let server = Server::start(data, &[]);
     let decisions: Vec<Value> = (0..MEMBERS)
-        .map(|member| {
-            json!({
-                "subject": { "customer_no": format!("m{member}") }, "purpose": "email_marketing", "state": "granted",
-                "act": "checkbox_ticked", "notice": { "id": "membership", "version": 2 },
-                "message_id": format!("g{member}"),
-            })
-        })
+        .map(|member| decision(&format!("m{member}"), "granted", &format!("g{member}")))
         .collect();
     let response = server
         .post("/v1/consents", "demo-server-key", &Value::Array(decisions))

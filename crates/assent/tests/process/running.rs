@@ -78,6 +78,21 @@ pub fn track(event: u32) -> Value {
     })
 }
 
+/// What a member decided about marketing by e-mail.
+pub fn decision(customer: &str, state: &str, message: &str) -> Value {
+    json!({
+        "subject": { "customer_no": customer }, "purpose": "email_marketing", "state": state,
+        "act": "checkbox_ticked", "notice": { "id": "membership", "version": 2 }, "message_id": message,
+    })
+}
+
+/// What `assent query` answers for that purpose: an array of rows.
+pub fn rows(data_dir: &Path, token: &str, sql: &str) -> Value {
+    let purpose = ["--purpose", "email_marketing", "--format", "json"];
+    let query = [&["query", "--token", token][..], &purpose, &[sql]].concat();
+    serde_json::from_str(&assent_ok(data_dir, &query)).expect("JSON")
+}
+
 /// A server that is killed when it goes out of scope.
 pub struct Server {
     child: Child,
@@ -138,9 +153,14 @@ impl Server {
 
     /// SIGKILL: nothing is flushed, nothing is closed.
     pub fn signal_kill(&self) {
-        let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-KILL", &pid]).status();
-        assert!(killed.is_ok_and(|status| status.success()));
+        self.signal("KILL");
+    }
+
+    /// `kill -NAME` to the process.
+    pub fn signal(&self, name: &str) {
+        let line = [format!("-{name}"), self.child.id().to_string()];
+        let signalled = Command::new("kill").args(line).status();
+        assert!(signalled.is_ok_and(|status| status.success()), "{name}");
     }
 
     /// The number of the process.
@@ -155,9 +175,7 @@ impl Server {
 
     /// SIGTERM, and wait: the graceful stop. Returns whether it ended well.
     pub fn stop(mut self) -> bool {
-        let pid = self.child.id().to_string();
-        let signalled = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(signalled.is_ok_and(|status| status.success()));
+        self.signal("TERM");
         self.child.wait().expect("reaped").success()
     }
 }

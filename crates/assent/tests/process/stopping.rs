@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::running::{MEMBERS, Server, assent_ok, customer, track};
+use crate::running::{MEMBERS, Server, assent_ok, customer, decision, rows, track};
 
 #[test]
 fn stopping_says_so_first_and_loses_nothing_that_was_acknowledged() {
@@ -17,13 +17,7 @@ fn stopping_says_so_first_and_loses_nothing_that_was_acknowledged() {
     );
     let server = Server::start(data.path(), &[("ASSENT_SERVER__DRAIN_DELAY", "1s")]);
     let decisions: Vec<Value> = (0..MEMBERS)
-        .map(|member| {
-            json!({
-                "subject": { "customer_no": customer(member) }, "purpose": "email_marketing", "state": "granted",
-                "act": "checkbox_ticked", "notice": { "id": "membership", "version": 2 },
-                "message_id": format!("grant-{member}"),
-            })
-        })
+        .map(|member| decision(&customer(member), "granted", &format!("grant-{member}")))
         .collect();
     let granted = server
         .post("/v1/consents", "demo-server-key", &Value::Array(decisions))
@@ -96,20 +90,10 @@ fn stopping_says_so_first_and_loses_nothing_that_was_acknowledged() {
     assert!(server.ended(), "a graceful stop ends well");
     let acknowledged = acknowledged.load(Ordering::SeqCst);
     assert!(acknowledged > 20, "only {acknowledged}: nothing was tested");
-    let counted = assent_ok(
-        data.path(),
-        &[
-            "query",
-            "--token",
-            token.trim(),
-            "--purpose",
-            "email_marketing",
-            "--format",
-            "csv",
-            "SELECT sum(purchases_total) AS n FROM members",
-        ],
-    );
-    let counted: u32 = counted.lines().nth(1).unwrap().parse().unwrap();
+    let sql = "SELECT sum(purchases_total) AS n FROM members";
+    let counted = rows(data.path(), token.trim(), sql)[0]["n"]
+        .as_f64()
+        .unwrap() as u32;
     assert!(
         counted >= acknowledged,
         "{acknowledged} acknowledged, {counted} there"
