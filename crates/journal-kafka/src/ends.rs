@@ -7,6 +7,7 @@
 //! ([`confirm`](crate::confirm)). What cannot be asked is an error, and the barrier that asked is refused
 //! (I2).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,16 @@ const AT_ONCE: usize = 64;
 pub(crate) enum Edge {
     Start,
     End,
+}
+
+/// Whom a question is put to.
+#[derive(Clone, Copy)]
+enum Leaders {
+    /// Those that the client has heard of last.
+    AsKnown,
+    /// Those that the brokers name now. The client does not ask for itself when a leader dies: it goes on trying to reach
+    /// the dead one.
+    Afresh,
 }
 
 /// Asks for positions and remembers the latest answers.
@@ -70,11 +81,12 @@ impl Ends {
             return Ok(Checkpoint::new());
         }
         let begin = Instant::now();
+        let mut leaders = Leaders::AsKnown;
         let found = loop {
             let left = self.patience.saturating_sub(begin.elapsed());
             // A leader that hangs is not waited for so long that its successor cannot be asked.
             let attempt = left.min(self.patience / 2);
-            match self.ask_once(partitions, edge, attempt).await {
+            match self.ask_once(partitions, edge, leaders, attempt).await {
                 Ok(found) => break found,
                 // A leader that is just being replaced, whose successor answers soon; or a topic made a
                 // moment ago that this broker has not heard of.
@@ -82,6 +94,7 @@ impl Ends {
                     if error.kind() == ErrorKind::Unavailable
                         && begin.elapsed() + AGAIN < self.patience =>
                 {
+                    leaders = Leaders::Afresh;
                     tokio::time::sleep(AGAIN).await;
                 }
                 Err(error) => return Err(error),
@@ -97,6 +110,7 @@ impl Ends {
         &self,
         partitions: &[(Topic, u32)],
         edge: Edge,
+        leaders: Leaders,
         patience: Duration,
     ) -> Result<Checkpoint, Error> {
         let begin = Instant::now();
@@ -107,7 +121,15 @@ impl Ends {
         let (asker, partitions) = (Arc::clone(&self.asker), partitions.to_vec());
         let patience = patience.saturating_sub(begin.elapsed());
         tokio::task::spawn_blocking(move || {
-            let answer = positions(&asker, &partitions, edge, patience);
+            let begin = Instant::now();
+            let known = match leaders {
+                Leaders::AsKnown => Ok(()),
+                Leaders::Afresh => learn_leaders(&asker, &partitions, patience),
+            };
+            let answer = known.and_then(|()| {
+                let left = patience.saturating_sub(begin.elapsed());
+                positions(&asker, &partitions, edge, left)
+            });
             listen(&asker);
             answer
         })
@@ -176,6 +198,23 @@ impl Ends {
         }
         self.moved.send_replace(());
     }
+}
+
+/// Has the client hear who leads the partitions now.
+fn learn_leaders(
+    asker: &BaseConsumer<Ear>,
+    partitions: &[(Topic, u32)],
+    patience: Duration,
+) -> Result<(), Error> {
+    let begin = Instant::now();
+    let topics: BTreeSet<&Topic> = partitions.iter().map(|(topic, _)| topic).collect();
+    for topic in topics {
+        let left = patience.saturating_sub(begin.elapsed());
+        asker
+            .fetch_metadata(Some(topic.as_str()), left)
+            .map_err(|error| failed("the brokers do not tell who leads", error))?;
+    }
+    Ok(())
 }
 
 /// Asks the leaders for one edge of every partition: one request per broker, not per partition.

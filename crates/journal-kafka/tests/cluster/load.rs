@@ -34,6 +34,8 @@ pub struct Told {
     pub seen: BTreeMap<(u32, u64), String>,
     /// Answers and refusals to who asked for end positions.
     pub ends: (u64, u64),
+    /// Why who reads or asks was refused last.
+    pub refused: Option<Error>,
 }
 
 impl Told {
@@ -111,13 +113,33 @@ impl Load {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Waits until appends are acknowledged (again): several more than now.
+    /// Waits until appends are acknowledged and ends told (again), several more than now, and until the reader has come
+    /// as far as they reach by then.
     pub async fn goes_on(&self) {
-        let (before, begin) = (self.acknowledged(), Instant::now());
-        while self.acknowledged() < before + 5 * u64::from(WRITERS) {
+        let ends = || self.told.lock().ends.0;
+        let appended = self.acknowledged() + 5 * u64::from(WRITERS);
+        let answered = ends() + 5;
+        self.wait("appends", || self.acknowledged() >= appended)
+            .await;
+        self.wait("ends", || ends() >= answered).await;
+        let reach = self.told.lock().reach.clone();
+        let read = || {
+            let told = self.told.lock();
+            let mut last = reach
+                .iter()
+                .map(|(_, partition, next)| (partition, next - 1));
+            last.all(|position| told.seen.contains_key(&position))
+        };
+        self.wait("reading", read).await;
+    }
+
+    async fn wait(&self, what: &str, goes_on: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !goes_on() {
             assert!(
                 begin.elapsed() < Duration::from_secs(60),
-                "appends do not go on"
+                "{what} does not go on; refused last: {:?}",
+                self.told.lock().refused
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -193,6 +215,7 @@ impl Task {
                     }
                     Err(error) => {
                         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                        self.told.lock().refused = Some(error);
                     }
                 }
             }
@@ -231,6 +254,7 @@ impl Task {
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
                 told.ends.1 += 1;
+                told.refused = Some(error);
             }
         }
     }
