@@ -18,6 +18,8 @@ use crate::{port, process, python};
 
 /// The version whose conditional puts were seen to exclude, from the root.
 const REQUIREMENTS: &str = "crates/xtask/src/s3/requirements.txt";
+/// What starts it.
+const SERVE: &str = include_str!("s3/serve.py");
 /// Where clients connect when nothing else is said.
 const PORT: u16 = 19_900;
 const BUCKET: &str = "assent-tests";
@@ -118,8 +120,8 @@ impl Server {
         Self::directory().join("python")
     }
 
-    fn program() -> PathBuf {
-        Self::environment().join("bin/moto_server")
+    fn script() -> PathBuf {
+        Self::directory().join("serve.py")
     }
 
     fn log(&self) -> PathBuf {
@@ -137,7 +139,7 @@ impl Server {
             .trim()
             .parse()
             .ok()?;
-        process::is_ours(pid, &Self::program().to_string_lossy()).then_some(pid)
+        process::is_ours(pid, &Self::script().to_string_lossy()).then_some(pid)
     }
 
     /// Makes sure that it answers. `true` when it had to be started.
@@ -155,7 +157,9 @@ impl Server {
         })?;
         let told = |error: std::io::Error| format!("cannot start the object store: {error}");
         let log = File::create(self.log()).map_err(told)?;
-        let mut child = Program::new(Self::program())
+        fs::write(Self::script(), SERVE).map_err(told)?;
+        let mut child = Program::new(Self::environment().join("bin/python"))
+            .arg(Self::script())
             .args(["-H", "127.0.0.1", "-p", &self.port.to_string()])
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(told)?)

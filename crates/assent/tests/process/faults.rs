@@ -1,7 +1,8 @@
 //! Processes killed and paused, their database and their brokers restarted, under load: every event that was acknowledged
 //! is counted once (I3), and no withdrawal that was acknowledged is ignored by a later query (I2).
 //!
-//! The plain test command tries a few faults once; with `ASSENT_FAULTS` all of them are tried for many rounds.
+//! The plain test command tries a few faults once; with `ASSENT_FAULTS` all of them are tried, for so many rounds or, if it is
+//! `long`, for eight.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -305,7 +306,17 @@ fn shell(line: &str) {
 
 #[test]
 fn faults_of_roles_lose_nothing_and_ignore_nothing() {
-    let long = std::env::var("ASSENT_FAULTS").is_ok();
+    let (faults, rounds) = match std::env::var("ASSENT_FAULTS").as_deref() {
+        Ok("long") => (&Fault::ALL[..], 8),
+        Ok(number) => {
+            let rounds = number.parse();
+            (
+                &Fault::ALL[..],
+                rounds.expect("ASSENT_FAULTS is `long` or a number"),
+            )
+        }
+        Err(_) => (&Fault::PICKED[..], 1),
+    };
     let profiles = match std::env::var("ASSENT_S3") {
         Ok(address) => bucket(&address),
         Err(_) => "[profiles]\ndir = \"profiles\"".to_owned(),
@@ -346,10 +357,6 @@ fn faults_of_roles_lose_nothing_and_ignore_nothing() {
     }
 
     let load = Load::default();
-    let (faults, rounds) = match long {
-        true => (&Fault::ALL[..], 8),
-        false => (&Fault::PICKED[..], 1),
-    };
     std::thread::scope(|scope| {
         scope.spawn(|| roles.orders(&load));
         for who in 0..WAVERERS {
@@ -395,11 +402,14 @@ fn faults_of_roles_lose_nothing_and_ignore_nothing() {
                 n.as_u64().or_else(|| n.as_str()?.parse().ok())
             };
             let begin = Instant::now();
-            while told() != orders {
+            loop {
+                let counted = told();
+                if counted == orders {
+                    break;
+                }
                 assert!(
-                    begin.elapsed() < PATIENCE && told() < orders,
-                    "{sql}: {:?} of {orders:?}",
-                    told()
+                    begin.elapsed() < PATIENCE && counted < orders,
+                    "{sql}: {counted:?} of {orders:?}"
                 );
                 std::thread::sleep(Duration::from_millis(100));
             }
