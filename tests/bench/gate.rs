@@ -117,7 +117,7 @@ async fn fill(house: &House) {
     introduce(house, MEMBERS).await;
     for first in (0..EVENTS).step_by(usize::try_from(BATCH).unwrap_or(1)) {
         let calls: Vec<Value> = (first..first + BATCH)
-            .map(|number| call(house, number, MEMBERS))
+            .map(|number| call(house.now(), number, MEMBERS))
             .collect();
         house
             .call(SERVER_KEY, Route::Batch, json!({ "batch": calls }))

@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::http::{Request, StatusCode, header};
-use http_body_util::BodyExt;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use assent_journal::{Record, Topic};
 use assent_vault::{Draft, Sealer, SharedRng};
 use serde_json::json;
 
+use crate::client::Client;
 use crate::house::{House, Opening, SERVER_KEY};
 use crate::measure::{measured, ratio, spread};
 use crate::population::{BATCH, call, draft, introduce};
@@ -101,7 +97,7 @@ fn mine(connection: u64) -> impl Iterator<Item = u64> {
 
 fn body(house: &House, first: u64) -> Vec<u8> {
     let calls: Vec<_> = (first..first + BATCH)
-        .map(|number| call(house, number, MEMBERS))
+        .map(|number| call(house.now(), number, MEMBERS))
         .collect();
     json!({ "batch": calls, "writeKey": SERVER_KEY })
         .to_string()
@@ -116,23 +112,9 @@ fn drafts(house: &House, first: u64) -> Vec<Draft> {
 
 /// One connection: a request, its answer, the next.
 async fn send(address: String, bodies: Vec<Vec<u8>>) {
-    let stream = TcpStream::connect(&address).await.expect("connected");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("http");
-    tokio::spawn(connection);
+    let mut client = Client::connect(&address).await;
     for body in bodies {
-        let request = Request::post("/v1/batch")
-            .header(header::HOST, &address)
-            .body(Body::from(body))
-            .expect("a request");
-        let response = sender.send_request(request).await.expect("an answer");
-        assert_eq!(response.status(), StatusCode::OK);
-        let answer = response
-            .into_body()
-            .collect()
-            .await
-            .expect("whole")
-            .to_bytes();
-        let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
+        let answer = client.post("/v1/batch", None, body).await;
         assert_eq!(answer["journalled"], BATCH, "every event is new and taken");
     }
 }

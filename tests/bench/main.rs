@@ -4,15 +4,20 @@
 
 use assent_tests::house;
 
+mod client;
 mod gate;
 mod intake;
+mod kafka;
 mod measure;
 mod population;
 mod projection;
 
 use std::process::{Command, ExitCode};
 
+/// Those that need nothing but this process.
 const NAMES: [&str; 3] = ["intake", "projection", "gate"];
+/// The one that needs a deployment, which `cargo xtask bench kafka` starts.
+const DEPLOYED: &str = "kafka";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -21,8 +26,12 @@ fn main() -> ExitCode {
         [] => all(&NAMES),
         names => {
             let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
-            if let Some(unknown) = wanted.iter().find(|name| !NAMES.contains(name)) {
-                eprintln!("no benchmark {unknown}; there are: {}", NAMES.join(", "));
+            let known = |name: &&&str| NAMES.contains(name) || **name == DEPLOYED;
+            if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
+                eprintln!(
+                    "no benchmark {unknown}; there are: {}, {DEPLOYED}",
+                    NAMES.join(", ")
+                );
                 return ExitCode::from(2);
             }
             all(&wanted)
@@ -61,12 +70,13 @@ fn one(name: &str) -> ExitCode {
             "intake" => intake::run().await,
             "projection" => projection::run().await,
             "gate" => gate::run().await,
+            DEPLOYED => kafka::run().await,
             unknown => panic!("no benchmark {unknown}"),
         }
     });
     println!(
         "\npeak memory of this process: {} MiB",
-        measure::peak_memory_mib()
+        measure::Process::of(std::process::id()).peak_memory_mib()
     );
     ExitCode::SUCCESS
 }

@@ -40,14 +40,49 @@ pub(crate) fn ratio(pairs: &[(f64, f64)]) -> String {
     format!("{median:.2} ({least:.2}–{greatest:.2})")
 }
 
-/// The largest resident size so far.
-pub(crate) fn peak_memory_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.unwrap_or_default() / 1024
+/// Ticks of a second, as Linux tells them on the architectures we build for.
+const USER_HZ: f64 = 100.0;
+
+/// A process of this machine.
+pub(crate) struct Process(u32);
+
+impl Process {
+    /// By its number.
+    pub(crate) const fn of(pid: u32) -> Self {
+        Self(pid)
+    }
+
+    /// `kill -SIGNAL` to it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = std::process::Command::new("kill")
+            .args([format!("-{signal}"), self.0.to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -{signal}");
+    }
+
+    /// The largest resident size so far.
+    pub(crate) fn peak_memory_mib(&self) -> u64 {
+        let status = self.told("status");
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.expect("the kernel tells it") / 1024
+    }
+
+    /// Seconds of CPU so far, all threads, user and system, in hundredths.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        // proc_pid_stat(5): fields 14 and 15; the name of the program, field 2, may hold anything but ends the parentheses.
+        let stat = self.told("stat");
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks = |field: usize| fields[field - 3].parse::<f64>().expect("ticks");
+        (ticks(14) + ticks(15)) / USER_HZ
+    }
+
+    fn told(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.0)).expect("it runs")
+    }
 }
 
 /// What it ran on.

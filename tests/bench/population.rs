@@ -1,5 +1,6 @@
 //! Members and events for the benchmarks: many, plain, and the same each time.
 
+use assent_consent::Timestamp;
 use assent_event::{Behaviour, EventId, Payload, Times};
 use assent_vault::Draft;
 use serde_json::{Value, json};
@@ -47,10 +48,10 @@ pub(crate) fn event(number: u64, members: u64) -> Event {
     }
 }
 
-/// The call a back end would send for it.
-pub(crate) fn call(house: &House, number: u64, members: u64) -> Value {
+/// The call a back end would send for it, if it is `now`.
+pub(crate) fn call(now: Timestamp, number: u64, members: u64) -> Value {
     let event = event(number, members);
-    let at = house.now().plus_micros(-event.days_ago * 86_400_000_000);
+    let at = now.plus_micros(-event.days_ago * 86_400_000_000);
     let mut properties = json!({ "product": event.product });
     if let Some(revenue) = event.revenue {
         properties["revenue"] = revenue.into();

@@ -24,7 +24,7 @@ pub(crate) async fn run() {
     introduce(&house, MEMBERS).await;
     for first in (0..EVENTS).step_by(usize::try_from(BATCH).unwrap_or(1)) {
         let calls: Vec<_> = (first..first + BATCH)
-            .map(|number| call(&house, number, MEMBERS))
+            .map(|number| call(house.now(), number, MEMBERS))
             .collect();
         house
             .call(SERVER_KEY, Route::Batch, json!({ "batch": calls }))

@@ -81,7 +81,10 @@ impl Projection {
                     match self.catch_up().await {
                         Ok(progress) => self.news_after(&progress).await,
                         Err(error) => {
-                            tracing::error!(%error, "the projection stands still");
+                            tracing::error!(
+                                error = &error as &dyn std::error::Error,
+                                "the projection stands still"
+                            );
                             tokio::time::sleep(self.poll).await;
                         }
                     }
@@ -95,7 +98,10 @@ impl Projection {
             }
             // Requests that were answered while stopping are folded, too.
             if let Err(error) = self.catch_up().await {
-                tracing::error!(%error, "the last fold failed; the next start goes on from the last commit");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the last fold failed; the next start goes on from the last commit"
+                );
             }
         })
     }
@@ -113,7 +119,10 @@ impl Projection {
             false => self.catch_up().await,
         };
         let progress = progress.map_err(|error| {
-            tracing::error!(%error, "projection failed");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "projection failed"
+            );
             match error {
                 Stopped::Definitions(_) => Problem::unavailable("barrier", error.to_string()),
                 Stopped::Fold(_) => Problem::new(

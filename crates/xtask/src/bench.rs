@@ -1,11 +1,15 @@
 //! `cargo xtask bench`: builds the benchmark programme once, in release, and runs it.
 
+use crate::cluster;
 use crate::run::{cargo, run, target};
 
-/// Runs the benchmarks named in `args`, or all of them.
+/// The benchmark of a whole deployment, which has to be started for it.
+const DEPLOYED: &str = "kafka";
+
+/// Runs the benchmarks named in `args`, or all of those that need nothing but their own process.
 pub fn run_command(args: &[String]) -> Result<(), String> {
-    // The binary is selected, too, so that dependencies have the features they have in its own release build: with
-    // those of the whole workspace, in which our chores ask serde_json for one more, DataFusion would be compiled again.
+    // The binary's package is selected, too, so that dependencies have the features they have in its own release build:
+    // with those of the whole workspace, in which our chores ask serde_json for one more, DataFusion would be compiled again.
     let build = [
         "build",
         "--release",
@@ -13,9 +17,20 @@ pub fn run_command(args: &[String]) -> Result<(), String> {
         "--package=assent",
         "--package=assent-tests",
         "--bin=bench",
+        "--bin=assent",
     ];
+    let (deployed, alone): (Vec<&str>, Vec<&str>) = args
+        .iter()
+        .map(String::as_str)
+        .partition(|name| *name == DEPLOYED);
     run(&cargo(), &build, &[])?;
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let bench = target().join("release").join("bench");
-    run(&bench.to_string_lossy(), &args, &[])
+    let bench = bench.to_string_lossy();
+    if deployed.is_empty() || !alone.is_empty() {
+        run(&bench, &alone, &[])?;
+    }
+    if !deployed.is_empty() {
+        cluster::beside_release(|told| run(&bench, &[DEPLOYED], told))?;
+    }
+    Ok(())
 }

@@ -31,16 +31,16 @@ Without a command: up, test, and down whatever came out.";
 /// `cargo xtask cluster [up|test|down]`.
 pub fn run_command(args: &[String]) -> Result<(), String> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let cluster = Cluster::of_this_machine();
+    let cluster = Cluster::of("debug");
     match words[..] {
         [] => {
+            cluster.is_free()?;
             let outcome = cluster.up().and_then(|()| cluster.test());
             outcome.and(cluster.down())
         }
         ["up"] => {
-            cluster.up()?;
-            cluster.tell();
-            Ok(())
+            cluster.is_free()?;
+            cluster.up().map(|()| cluster.tell())
         }
         ["test"] => cluster.test(),
         ["down"] => cluster.down(),
@@ -48,25 +48,50 @@ pub fn run_command(args: &[String]) -> Result<(), String> {
     }
 }
 
+/// Runs `work` beside a cluster of release binaries that were built before, told where everything is; then all is stopped.
+pub fn beside_release(
+    work: impl FnOnce(&[(&'static str, String)]) -> Result<(), String>,
+) -> Result<(), String> {
+    let cluster = Cluster::of("release");
+    cluster.is_free()?;
+    let worked = cluster.start_all().and_then(|mut told| {
+        told.extend(cluster.whereabouts()?);
+        work(&told)
+    });
+    worked.and(cluster.down())
+}
+
 struct Cluster {
     directory: PathBuf,
+    /// The folder of cargo's in which the binary lies.
+    built: &'static str,
 }
 
 impl Cluster {
-    fn of_this_machine() -> Self {
+    fn of(built: &'static str) -> Self {
         let directory = target().join("cluster");
-        Self { directory }
+        Self { directory, built }
+    }
+
+    /// Nobody's processes are stopped, or taken for ours, that were started before.
+    fn is_free(&self) -> Result<(), String> {
+        match ROLES.iter().find(|(role, _)| self.running(role).is_some()) {
+            None => Ok(()),
+            Some((role, _)) => Err(format!(
+                "its {role} process runs already: cargo xtask cluster down"
+            )),
+        }
     }
 
     fn up(&self) -> Result<(), String> {
-        prerequisites::check(&[Companion::Kafka, Companion::Postgres, Companion::S3])?;
-        if let Some((role, _)) = ROLES.iter().find(|(role, _)| self.running(role).is_some()) {
-            return Err(format!(
-                "its {role} process runs already: cargo xtask cluster down"
-            ));
-        }
         let build = ["build", "--workspace", "--locked", "--bin", "assent"];
         run(&cargo(), &build, &[])?;
+        self.start_all().map(drop)
+    }
+
+    /// Where the servers are that it needs: names and values of environment variables.
+    fn start_all(&self) -> Result<Vec<(&'static str, String)>, String> {
+        prerequisites::check(&[Companion::Kafka, Companion::Postgres, Companion::S3])?;
         let companions: [Box<dyn Running>; 3] = [
             Box::new(kafka::Brokers::three()?),
             Box::new(postgres::Database::up()?),
@@ -82,7 +107,7 @@ impl Cluster {
         for (role, port) in ROLES {
             self.start(&environment, role, port)?;
         }
-        Ok(())
+        Ok(told)
     }
 
     /// The settings' file, its secrets, and what its readers are told by the environment.
@@ -145,7 +170,7 @@ impl Cluster {
     }
 
     fn program(&self, environment: &[(&'static str, String)], data: &str) -> Command {
-        let mut command = Command::new(target().join("debug/assent"));
+        let mut command = Command::new(target().join(self.built).join("assent"));
         command
             .current_dir(root())
             .envs(
@@ -237,14 +262,6 @@ impl Cluster {
 
     /// The end-to-end test, as somebody who may ask for one purpose.
     fn test(&self) -> Result<(), String> {
-        if let Some((role, _)) = ROLES.iter().find(|(role, _)| self.running(role).is_none()) {
-            return Err(format!("no {role} process runs: cargo xtask cluster up"));
-        }
-        let settings = vec![("ASSENT_CONFIG", self.settings().display().to_string())];
-        let name = format!("tester-{}", std::process::id());
-        let add = ["principal", "add", &name, "--purpose", "email_marketing"];
-        let token = self.assent(&settings, "query", &add)?;
-        let addresses = ROLES.map(|(_, port)| format!("127.0.0.1:{port}")).join(",");
         let test = [
             "test",
             "--workspace",
@@ -254,14 +271,29 @@ impl Cluster {
             "--",
             "cluster::",
         ];
-        run(
-            &cargo(),
-            &test,
-            &[
-                ("ASSENT_CLUSTER", addresses),
-                ("ASSENT_CLUSTER_TOKEN", token.trim().to_owned()),
-            ],
-        )
+        run(&cargo(), &test, &self.whereabouts()?)
+    }
+
+    /// Where the processes are, and a token of somebody who may ask for one purpose: names and values of environment
+    /// variables.
+    fn whereabouts(&self) -> Result<Vec<(&'static str, String)>, String> {
+        let mut processes = Vec::new();
+        for (role, _) in ROLES {
+            let pid = self
+                .running(role)
+                .ok_or_else(|| format!("no {role} process runs: cargo xtask cluster up"))?;
+            processes.push(pid.to_string());
+        }
+        let settings = vec![("ASSENT_CONFIG", self.settings().display().to_string())];
+        let name = format!("tester-{}", std::process::id());
+        let add = ["principal", "add", &name, "--purpose", "email_marketing"];
+        let token = self.assent(&settings, "query", &add)?;
+        let addresses = ROLES.map(|(_, port)| format!("127.0.0.1:{port}")).join(",");
+        Ok(vec![
+            ("ASSENT_CLUSTER", addresses),
+            ("ASSENT_CLUSTER_PROCESSES", processes.join(",")),
+            ("ASSENT_CLUSTER_TOKEN", token.trim().to_owned()),
+        ])
     }
 
     /// Stops everything that is up; what is not is no error.

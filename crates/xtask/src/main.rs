@@ -44,6 +44,7 @@ cargo xtask <command>
   fuzz [MINUTES] [SEED]         generated queries against a plain engine over the permitted rows, for an hour if untold
   fuzz barrier [TRIALS]         withdrawals each asked for at once, while others decide; 100,000 if untold
   bench [NAME]         the figures of docs/benchmarks.md, as ratios measured in one run
+  bench kafka          those of a whole deployment on three brokers, which it starts
 ";
 
 fn main() -> ExitCode {
