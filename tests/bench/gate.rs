@@ -7,10 +7,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use assent_consent::PurposeId;
 use assent_intake::Route;
-use assent_programme::{Principal, Role};
-use assent_segment::{Asked, LawfulSession, QueryResult};
+use assent_segment::QueryResult;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -27,6 +25,7 @@ const EVENTS: u64 = 1_000_000;
 const GRANTED: u64 = 60;
 const ROUNDS: usize = 7;
 const USE: &str = "account_based_marketing/email";
+const DUTY: &str = "rights_handling";
 
 pub(crate) async fn run() {
     let house = Opening::sample().open().await;
@@ -157,8 +156,9 @@ async fn ungated(house: &House) -> SessionContext {
     let context = SessionContext::new_with_config(config);
     for table in ["members", "events", "contacts"] {
         let file = house.dir.path().join(format!("ungated-{table}.parquet"));
-        let everything =
-            everybody(house, &format!("SELECT * FROM {table} ORDER BY member_id")).await;
+        let sql = format!("SELECT * FROM {table} ORDER BY member_id");
+        // Under a legal duty nobody is denied.
+        let everything = house.ask_as("officer", DUTY, &sql).await.expect("rows");
         write(&file, &everything);
         let path = file.to_str().expect("UTF-8");
         context
@@ -167,26 +167,6 @@ async fn ungated(house: &House) -> SessionContext {
             .expect("registered");
     }
     context
-}
-
-/// All rows, as an officer under a legal duty sees them: nobody is denied there.
-async fn everybody(house: &House, sql: &str) -> QueryResult {
-    let duty = "rights_handling";
-    let officer = Principal {
-        name: "benchmark".to_owned(),
-        token_sha256: String::new(),
-        role: Role::Officer,
-        purposes: [PurposeId::parse(duty).expect("a name")].into(),
-        revoked: false,
-    };
-    let asked = Asked {
-        purpose: Some(duty.to_owned()),
-        ..Asked::default()
-    };
-    let session = LawfulSession::open(&house.engine, &officer, &asked, None)
-        .await
-        .expect("a session");
-    session.query(sql).await.expect("rows")
 }
 
 fn write(path: &Path, rows: &QueryResult) {

@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use assent_consent::Timestamp;
 use assent_event::topics;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,18 +14,19 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::Client;
+use crate::fleet::told;
 use crate::house::SERVER_KEY;
 use crate::measure::{Process, Run, measured, ratio, spread};
-use crate::population::{BATCH, call, customer};
+use crate::over_http::{CONNECTIONS, batch, events, introduce, now};
+use crate::population::BATCH;
 
 const MEMBERS: u64 = 20_000;
 const ROUNDS: u64 = 7;
 /// Requests of one round, over all connections.
 const REQUESTS: u64 = 200;
-const CONNECTIONS: u64 = 4;
 /// Events that are waited for, one after another, while others come in at a third of the peak.
 const PROBES: u64 = 200;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,20 +44,16 @@ struct Deployment {
 
 impl Deployment {
     fn told() -> Self {
-        let value = |name: &str| {
-            std::env::var(name)
-                .unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask bench kafka`"))
-        };
         let three = |name: &str| -> [String; 3] {
-            let parts: Vec<String> = value(name).split(',').map(str::to_owned).collect();
+            let parts: Vec<String> = told(name).split(',').map(str::to_owned).collect();
             parts.try_into().expect("one for each role")
         };
         Self {
-            brokers: value("ASSENT_KAFKA_CLUSTER"),
+            brokers: told("ASSENT_KAFKA_CLUSTER"),
             addresses: three("ASSENT_CLUSTER"),
             processes: three("ASSENT_CLUSTER_PROCESSES")
                 .map(|pid| Process::of(pid.parse().expect("a process"))),
-            bearer: format!("Bearer {}", value("ASSENT_CLUSTER_TOKEN")),
+            bearer: format!("Bearer {}", told("ASSENT_CLUSTER_TOKEN")),
         }
     }
 
@@ -77,7 +73,7 @@ pub(crate) async fn run() {
     let [_, projector, _] = &deployment.processes;
     // Its work would be in one side of the ratio only.
     projector.signal("STOP");
-    introduce(&deployment).await;
+    introduce(&mut deployment.intake().await, MEMBERS).await;
     let peak = intake(&deployment).await;
     projector.signal("CONT");
     folded(&deployment).await;
@@ -110,28 +106,6 @@ async fn folded(deployment: &Deployment) {
     }
 }
 
-/// The first sight of a member costs an entry in the vault and keys: before anything is measured.
-async fn introduce(deployment: &Deployment) {
-    let mut client = deployment.intake().await;
-    for first in (0..MEMBERS).step_by(usize::try_from(BATCH).expect("small")) {
-        let calls: Vec<Value> = (first..first + BATCH)
-            .map(|member| {
-                json!({
-                    "type": "identify", "userId": customer(member),
-                    "messageId": format!("i-{member}"), "traits": { "city": "杭州" },
-                })
-            })
-            .collect();
-        client.post("/v1/batch", None, batch(&calls)).await;
-    }
-}
-
-fn batch(calls: &[Value]) -> Vec<u8> {
-    json!({ "batch": calls, "writeKey": SERVER_KEY })
-        .to_string()
-        .into_bytes()
-}
-
 /// Throughput over HTTP ÷ that of a producer which is handed the finished records. Events a second over HTTP.
 async fn intake(deployment: &Deployment) -> f64 {
     let [intake, ..] = &deployment.processes;
@@ -141,19 +115,13 @@ async fn intake(deployment: &Deployment) -> f64 {
     // The first round warms up and does not count.
     for round in 0..=ROUNDS {
         let first = round * REQUESTS * BATCH;
-        let now = Timestamp::from_micros(wall_clock_micros());
+        let now = now();
         let mut sent = tokio::task::JoinSet::new();
         let mut ready = Vec::new();
         for connection in 0..CONNECTIONS {
             let bodies: Vec<Vec<u8>> = (0..REQUESTS)
                 .filter(|request| request % CONNECTIONS == connection)
-                .map(|request| {
-                    let first = first + request * BATCH;
-                    let calls: Vec<Value> = (first..first + BATCH)
-                        .map(|number| call(now, number, MEMBERS))
-                        .collect();
-                    batch(&calls)
-                })
+                .map(|request| events(now, first + request * BATCH, MEMBERS))
                 .collect();
             ready.push((deployment.intake().await, bodies));
         }
@@ -371,11 +339,9 @@ async fn load(mut client: Client, rate: f64) {
     let mut first = (ROUNDS + 1) * REQUESTS * BATCH;
     loop {
         turns.tick().await;
-        let now = Timestamp::from_micros(wall_clock_micros());
-        let calls: Vec<Value> = (first..first + BATCH)
-            .map(|number| call(now, number, MEMBERS))
-            .collect();
-        client.post("/v1/batch", None, batch(&calls)).await;
+        client
+            .post("/v1/batch", None, events(now(), first, MEMBERS))
+            .await;
         first += BATCH;
     }
 }
@@ -385,9 +351,4 @@ fn percentiles(mut figures: Vec<f64>) -> (f64, f64) {
     figures.sort_by(f64::total_cmp);
     let at = |percent: usize| figures[(figures.len() - 1) * percent / 100];
     (at(50), at(99))
-}
-
-fn wall_clock_micros() -> i64 {
-    let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
-    i64::try_from(since.as_micros()).expect("before the year 294246")
 }

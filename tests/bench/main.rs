@@ -5,19 +5,22 @@
 use assent_tests::house;
 
 mod client;
+mod fleet;
 mod gate;
 mod intake;
 mod kafka;
 mod measure;
+mod over_http;
 mod population;
 mod projection;
+mod shards;
 
 use std::process::{Command, ExitCode};
 
 /// Those that need nothing but this process.
 const NAMES: [&str; 3] = ["intake", "projection", "gate"];
-/// The one that needs a deployment, which `cargo xtask bench kafka` starts.
-const DEPLOYED: &str = "kafka";
+/// Those that need servers, which `cargo xtask bench kafka` starts: the first also a process for each role.
+const ON_SERVERS: [&str; 2] = ["kafka", "shards"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -26,11 +29,11 @@ fn main() -> ExitCode {
         [] => all(&NAMES),
         names => {
             let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
-            let known = |name: &&&str| NAMES.contains(name) || **name == DEPLOYED;
+            let known = |name: &&&str| NAMES.iter().chain(&ON_SERVERS).any(|known| known == *name);
             if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
                 eprintln!(
-                    "no benchmark {unknown}; there are: {}, {DEPLOYED}",
-                    NAMES.join(", ")
+                    "no benchmark {unknown}; there are: {}",
+                    [&NAMES[..], &ON_SERVERS].concat().join(", ")
                 );
                 return ExitCode::from(2);
             }
@@ -70,7 +73,8 @@ fn one(name: &str) -> ExitCode {
             "intake" => intake::run().await,
             "projection" => projection::run().await,
             "gate" => gate::run().await,
-            DEPLOYED => kafka::run().await,
+            "kafka" => kafka::run().await,
+            "shards" => shards::run().await,
             unknown => panic!("no benchmark {unknown}"),
         }
     });

@@ -22,6 +22,17 @@ pub(crate) async fn measured<T>(work: impl AsyncFnOnce() -> T) -> (Run, T) {
     (run, result)
 }
 
+/// Measures what these processes do while `work` goes on.
+pub(crate) fn measured_processes(processes: &[&Process], work: impl FnOnce()) -> Run {
+    let cpu = || -> f64 { processes.iter().map(|process| process.cpu_seconds()).sum() };
+    let (wall, before) = (Instant::now(), cpu());
+    work();
+    Run {
+        wall: wall.elapsed().as_secs_f64(),
+        cpu: cpu() - before,
+    }
+}
+
 /// The median, the least and the greatest of some figures.
 pub(crate) fn spread(mut figures: Vec<f64>) -> (f64, f64, f64) {
     figures.sort_by(f64::total_cmp);

@@ -388,7 +388,12 @@ impl House {
 
     /// Asks as the analyst.
     pub async fn ask(&self, use_: &str, sql: &str) -> Result<QueryResult, Error> {
-        let principal = self.permit.registry().principal("analyst").cloned();
+        self.ask_as("analyst", use_, sql).await
+    }
+
+    /// Asks as `analyst` or `officer`.
+    pub async fn ask_as(&self, who: &str, use_: &str, sql: &str) -> Result<QueryResult, Error> {
+        let principal = self.permit.registry().principal(who).cloned();
         LawfulSession::open(&self.engine, &principal.unwrap(), &asked(use_), None)
             .await?
             .query(sql)

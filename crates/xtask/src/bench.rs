@@ -5,6 +5,8 @@ use crate::run::{cargo, run, target};
 
 /// The benchmark of a whole deployment, which has to be started for it.
 const DEPLOYED: &str = "kafka";
+/// What follows it on the same servers, and starts processes for itself.
+const ON_SERVERS: &str = "shards";
 
 /// Runs the benchmarks named in `args`, or all of those that need nothing but their own process.
 pub fn run_command(args: &[String]) -> Result<(), String> {
@@ -30,7 +32,11 @@ pub fn run_command(args: &[String]) -> Result<(), String> {
         run(&bench, &alone, &[])?;
     }
     if !deployed.is_empty() {
-        cluster::beside_release(|told| run(&bench, &[DEPLOYED], told))?;
+        let part = |name: &'static str| {
+            let bench = bench.clone();
+            move |told: &[(&'static str, String)]| run(&bench, &[name], told)
+        };
+        cluster::beside_release(part(DEPLOYED), part(ON_SERVERS))?;
     }
     Ok(())
 }

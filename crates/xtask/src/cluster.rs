@@ -48,17 +48,31 @@ pub fn run_command(args: &[String]) -> Result<(), String> {
     }
 }
 
-/// Runs `work` beside a cluster of release binaries that were built before, told where everything is; then all is stopped.
+/// Names and values of environment variables.
+type Told = [(&'static str, String)];
+
+/// Runs something beside a cluster of release binaries that were built before, told where everything is; then something
+/// else beside its servers alone, told how processes find them; then all is stopped.
 pub fn beside_release(
-    work: impl FnOnce(&[(&'static str, String)]) -> Result<(), String>,
+    all: impl FnOnce(&Told) -> Result<(), String>,
+    servers: impl FnOnce(&Told) -> Result<(), String>,
 ) -> Result<(), String> {
     let cluster = Cluster::of("release");
     cluster.is_free()?;
-    let worked = cluster.start_all().and_then(|mut told| {
-        told.extend(cluster.whereabouts()?);
-        work(&told)
-    });
-    worked.and(cluster.down())
+    let worked = || {
+        let [mut told, environment] = cluster.start_servers()?;
+        cluster.start_roles(&environment)?;
+        let whereabouts = cluster.whereabouts()?;
+        all(&[&told[..], &whereabouts].concat())?;
+        cluster.stop_roles()?;
+        told.extend(environment);
+        told.push((
+            "ASSENT_CLUSTER_BINARY",
+            cluster.binary().display().to_string(),
+        ));
+        servers(&told)
+    };
+    worked().and(cluster.down())
 }
 
 struct Cluster {
@@ -86,11 +100,12 @@ impl Cluster {
     fn up(&self) -> Result<(), String> {
         let build = ["build", "--workspace", "--locked", "--bin", "assent"];
         run(&cargo(), &build, &[])?;
-        self.start_all().map(drop)
+        let [_, environment] = self.start_servers()?;
+        self.start_roles(&environment)
     }
 
-    /// Where the servers are that it needs: names and values of environment variables.
-    fn start_all(&self) -> Result<Vec<(&'static str, String)>, String> {
+    /// Where the servers are that it needs, and what its processes are told of them.
+    fn start_servers(&self) -> Result<[Vec<(&'static str, String)>; 2], String> {
         prerequisites::check(&[Companion::Kafka, Companion::Postgres, Companion::S3])?;
         let companions: [Box<dyn Running>; 3] = [
             Box::new(kafka::Brokers::three()?),
@@ -102,19 +117,19 @@ impl Cluster {
             told.extend(companion.environment()?);
         }
         let environment = self.settle(&told)?;
-        self.assent(&environment, "setup", &["topics", "--create"])?;
-        self.assent(&environment, "setup", &["apply", "pipelines"])?;
-        for (role, port) in ROLES {
-            self.start(&environment, role, port)?;
-        }
-        Ok(told)
+        Ok([told, environment])
+    }
+
+    fn start_roles(&self, environment: &Told) -> Result<(), String> {
+        self.assent(environment, "setup", &["topics", "--create"])?;
+        self.assent(environment, "setup", &["apply", "pipelines"])?;
+        ROLES
+            .into_iter()
+            .try_for_each(|(role, port)| self.start(environment, role, port))
     }
 
     /// The settings' file, its secrets, and what its readers are told by the environment.
-    fn settle(
-        &self,
-        told: &[(&'static str, String)],
-    ) -> Result<Vec<(&'static str, String)>, String> {
+    fn settle(&self, told: &Told) -> Result<Vec<(&'static str, String)>, String> {
         let cannot = |error: std::io::Error| format!("{}: {error}", self.directory.display());
         let secrets = self.directory.join("secrets");
         fs::create_dir_all(&secrets).map_err(cannot)?;
@@ -169,8 +184,12 @@ impl Cluster {
         process::is_ours(pid, &self.data(role).to_string_lossy()).then_some(pid)
     }
 
-    fn program(&self, environment: &[(&'static str, String)], data: &str) -> Command {
-        let mut command = Command::new(target().join(self.built).join("assent"));
+    fn binary(&self) -> PathBuf {
+        target().join(self.built).join("assent")
+    }
+
+    fn program(&self, environment: &Told, data: &str) -> Command {
+        let mut command = Command::new(self.binary());
         command
             .current_dir(root())
             .envs(
@@ -184,12 +203,7 @@ impl Cluster {
     }
 
     /// `assent ARGS` to its end; what it printed.
-    fn assent(
-        &self,
-        environment: &[(&'static str, String)],
-        data: &str,
-        args: &[&str],
-    ) -> Result<String, String> {
+    fn assent(&self, environment: &Told, data: &str, args: &[&str]) -> Result<String, String> {
         let mut command = self.program(environment, data);
         let output = command
             .args(args)
@@ -205,12 +219,7 @@ impl Cluster {
         ))
     }
 
-    fn start(
-        &self,
-        environment: &[(&'static str, String)],
-        role: &str,
-        port: u16,
-    ) -> Result<(), String> {
+    fn start(&self, environment: &Told, role: &str, port: u16) -> Result<(), String> {
         let told = |error: std::io::Error| format!("cannot start {role}: {error}");
         let log = File::create(self.log(role)).map_err(told)?;
         let child = self
@@ -227,12 +236,7 @@ impl Cluster {
         self.wait(environment, role, child)
     }
 
-    fn wait(
-        &self,
-        environment: &[(&'static str, String)],
-        role: &str,
-        mut child: Child,
-    ) -> Result<(), String> {
+    fn wait(&self, environment: &Told, role: &str, mut child: Child) -> Result<(), String> {
         let begin = Instant::now();
         loop {
             let lacks = match self.assent(environment, role, &["ready"]) {
@@ -298,16 +302,18 @@ impl Cluster {
 
     /// Stops everything that is up; what is not is no error.
     fn down(&self) -> Result<(), String> {
-        let mut outcome = Ok(());
-        for (role, _) in ROLES {
-            outcome = outcome.and(self.stop(role));
-        }
+        let outcome = self.stop_roles();
         let word =
             |words: &[&str]| -> Vec<String> { words.iter().map(|w| (*w).to_owned()).collect() };
         outcome
             .and(kafka::run(&word(&["down", "--brokers", "3"])))
             .and(postgres::run(&word(&["down"])))
             .and(s3::run(&word(&["down"])))
+    }
+
+    fn stop_roles(&self) -> Result<(), String> {
+        let stopped = ROLES.map(|(role, _)| self.stop(role));
+        stopped.into_iter().collect()
     }
 
     fn stop(&self, role: &str) -> Result<(), String> {

@@ -5,12 +5,14 @@
 //! `long`, for eight.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::deployed::{Brokers, Deployment, asked, bucket, ready, shards, try_asked, until};
+use crate::proxies::bucket::{BucketProxy, Fate, Moment};
 use crate::running::{Server, decision};
 
 /// Shards of the deployment.
@@ -23,6 +25,8 @@ const BUYERS: u64 = 13;
 const WAVERERS: u64 = 2;
 /// What a projector may be silent for before its share goes to others.
 const SESSION: Duration = Duration::from_secs(3);
+/// How long the object store is in trouble, at least.
+const TROUBLE: Duration = Duration::from_secs(3);
 /// Until a client gives up: more than any fault of these takes.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -42,11 +46,19 @@ enum Fault {
     Broker,
     /// Projectors come and go, some by `kill -9`.
     Storm,
+    /// The object store refuses requests, and breaks connections before and after it did what was asked.
+    Store,
 }
 
 impl Fault {
-    const PICKED: [Self; 4] = [Self::Projector, Self::Intake, Self::Zombie, Self::Query];
-    const ALL: [Self; 7] = [
+    const PICKED: [Self; 5] = [
+        Self::Projector,
+        Self::Intake,
+        Self::Zombie,
+        Self::Query,
+        Self::Store,
+    ];
+    const ALL: [Self; 8] = [
         Self::Projector,
         Self::Intake,
         Self::Zombie,
@@ -54,6 +66,7 @@ impl Fault {
         Self::Database,
         Self::Broker,
         Self::Storm,
+        Self::Store,
     ];
 }
 
@@ -63,6 +76,8 @@ struct Roles<'a> {
     intakes: Pair,
     projectors: Pair,
     queries: Pair,
+    /// Before the bucket, where there is one.
+    store: Option<BucketProxy>,
 }
 
 struct Pair {
@@ -239,7 +254,7 @@ impl Roles<'_> {
             Fault::Intake => Some(&self.intakes),
             Fault::Projector => Some(&self.projectors),
             Fault::Query => Some(&self.queries),
-            Fault::Zombie | Fault::Database | Fault::Broker | Fault::Storm => None,
+            Fault::Zombie | Fault::Database | Fault::Broker | Fault::Storm | Fault::Store => None,
         };
         if let Some(pair) = pair {
             pair.kill(round);
@@ -263,6 +278,11 @@ impl Roles<'_> {
                 broker("start");
             }
             Fault::Storm => self.storm(round),
+            Fault::Store => {
+                if let Some(store) = &self.store {
+                    troubled(store, || load.progresses("with a store in trouble"));
+                }
+            }
         }
     }
 
@@ -299,6 +319,28 @@ impl Roles<'_> {
     }
 }
 
+/// While `work` goes on, one request of three gets no answer of the store's.
+fn troubled(store: &BucketProxy, work: impl FnOnce()) {
+    let requests = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&requests);
+    store.rule(move |_, moment| {
+        // Both moments of a request count, so that all kinds of trouble meet all kinds of requests in the course of time.
+        match (counted.fetch_add(1, Ordering::SeqCst) % 17, moment) {
+            (0 | 5, Moment::Before) => Fate::Refused,
+            (1 | 6, Moment::Before) | (2..=4 | 11, Moment::After) => Fate::Lost,
+            (_, _) => Fate::GoesOn,
+        }
+    });
+    work();
+    std::thread::sleep(TROUBLE);
+    store.calm();
+    let requests = requests.load(Ordering::SeqCst);
+    assert!(
+        requests > 50,
+        "only {requests} requests met with trouble, or none"
+    );
+}
+
 fn shell(line: &str) {
     let status = Command::new("sh").args(["-c", line]).status();
     assert!(status.is_ok_and(|status| status.success()), "{line}");
@@ -317,9 +359,11 @@ fn faults_of_roles_lose_nothing_and_ignore_nothing() {
         }
         Err(_) => (&Fault::PICKED[..], 1),
     };
-    let profiles = match std::env::var("ASSENT_S3") {
-        Ok(address) => bucket(&address),
-        Err(_) => "[profiles]\ndir = \"profiles\"".to_owned(),
+    let address = std::env::var("ASSENT_S3").ok();
+    let store = address.map(|address| BucketProxy::before(&address));
+    let profiles = match &store {
+        Some(store) => bucket(&store.address()),
+        None => "[profiles]\ndir = \"profiles\"".to_owned(),
     };
     let Some(deployment) = Deployment::new(Brokers::Three, PARTITIONS, &profiles) else {
         return;
@@ -336,6 +380,7 @@ fn faults_of_roles_lose_nothing_and_ignore_nothing() {
         intakes: Pair::start(&deployment, "intake"),
         projectors: Pair::start(&deployment, "projector"),
         queries: Pair::start(&deployment, "query"),
+        store,
     };
     for buyer in 0..BUYERS {
         roles.decide(

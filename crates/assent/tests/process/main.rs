@@ -5,6 +5,8 @@
 mod apart;
 mod cluster;
 mod command_line;
+mod commits;
+mod delayed;
 mod demo;
 mod deployed;
 mod deployment;
@@ -16,6 +18,7 @@ mod golden;
 mod importing;
 mod kill;
 mod numbers;
+mod proxies;
 mod roles;
 mod running;
 mod settings;

@@ -87,7 +87,10 @@ impl Cluster {
             variables.push(("ASSENT_KAFKA_SECURE", secure.join(",")));
             variables.push(("ASSENT_KAFKA_CA", authority.display().to_string()));
         }
-        if self.shape.brokers > 1 {
+        if let [alone] = &self.nodes[..] {
+            let proxied = [alone.proxied_address(), alone.proxy_address()];
+            variables.push(("ASSENT_KAFKA_PROXIED", proxied.join(",")));
+        } else {
             // By it the tests kill, pause and start brokers.
             let own = std::env::current_exe().map_err(|error| format!("xtask: {error}"))?;
             variables.push(("ASSENT_XTASK", own.display().to_string()));

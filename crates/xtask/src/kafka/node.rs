@@ -17,7 +17,8 @@ pub(super) const STOP: Duration = Duration::from_secs(10);
 /// Any 16 bytes in unpadded base64; clients never see it.
 const CLUSTER: &str = "YXNzZW50LXRlc3RzLTAwMQ";
 
-/// A broker on one port; its controller has the next, its secure listener the one after.
+/// A broker on one port; its controller has the next, its secure listener the one after, and the one after that a
+/// listener whose clients are told to come through a proxy.
 pub(super) struct Node {
     directory: PathBuf,
     /// From one.
@@ -55,6 +56,16 @@ impl Node {
 
     pub(super) fn secure_address(&self) -> String {
         format!("127.0.0.1:{}", self.port + 2)
+    }
+
+    /// Where a proxy finds it.
+    pub(super) fn proxied_address(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 3)
+    }
+
+    /// Where clients look for that proxy: beyond the ports of three brokers beside this one.
+    pub(super) fn proxy_address(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 7)
     }
 
     /// Where the broker keeps its records.

@@ -18,12 +18,22 @@ pub(super) fn properties(node: &Node, all: &[Node], certificates: Option<&Certif
         Some(_) => format!(",SECURE://{}", node.secure_address()),
         None => String::new(),
     };
+    // One broker is also reached through a proxy, where a test starts one.
+    let (proxied_listener, proxied_clients) = match all.len() {
+        1 => (
+            format!(",PROXIED://{}", node.proxied_address()),
+            format!(",PROXIED://{}", node.proxy_address()),
+        ),
+        _ => Default::default(),
+    };
     let text = COMMON
         .replace("{NUMBER}", &node.number.to_string())
         .replace("{VOTERS}", &voters.join(","))
         .replace("{PLAINTEXT}", &node.address())
         .replace("{CONTROLLER}", &node.controller_address())
         .replace("{SECURE}", &secure_listener)
+        .replace("{PROXIED}", &proxied_listener)
+        .replace("{PROXY}", &proxied_clients)
         .replace("{DATA}", &node.data().to_string_lossy());
     let copies = match all.len() {
         1 => ALONE.to_owned(),
@@ -46,9 +56,9 @@ const COMMON: &str = "\
 process.roles=broker,controller
 node.id={NUMBER}
 controller.quorum.voters={VOTERS}
-listeners=PLAINTEXT://{PLAINTEXT},CONTROLLER://{CONTROLLER}{SECURE}
-advertised.listeners=PLAINTEXT://{PLAINTEXT}{SECURE}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL
+listeners=PLAINTEXT://{PLAINTEXT},CONTROLLER://{CONTROLLER}{SECURE}{PROXIED}
+advertised.listeners=PLAINTEXT://{PLAINTEXT}{SECURE}{PROXY}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SECURE:SASL_SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={DATA}
@@ -107,7 +117,9 @@ mod tests {
         let text = properties(&one[0], &one, None);
         assert!(!text.contains('{'), "{text}");
         assert!(text.contains("controller.quorum.voters=1@127.0.0.1:4001\n"));
-        assert!(text.contains("advertised.listeners=PLAINTEXT://127.0.0.1:4000\n"));
+        assert!(text.contains(
+            "advertised.listeners=PLAINTEXT://127.0.0.1:4000,PROXIED://127.0.0.1:4007\n"
+        ));
         assert!(text.contains("offsets.topic.replication.factor=1\n"));
 
         let three = [1, 2, 3].map(|n| Node::new(Path::new("d"), n, 4_000 + 10 * n));
@@ -118,6 +130,7 @@ mod tests {
         assert!(text.contains("=1@127.0.0.1:4011,2@127.0.0.1:4021,3@127.0.0.1:4031\n"));
         assert!(text.contains("min.insync.replicas=2\n"));
         assert!(text.contains(",SECURE://127.0.0.1:4022\n"));
+        assert!(!text.contains(",PROXIED://"), "{text}");
         assert!(text.contains("user_assent=\"only-for-tests\";\n"));
     }
 }
