@@ -46,12 +46,11 @@ async fn scaled(shards: u32) {
     caught_up(&fleet, &["first"]);
     let (mut walls, mut cpus, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let one = rebuild(&fleet, &[("first", &first)]);
+        let one = rebuild(&fleet, shards, &[("first", &first)]).await;
         let second = fleet.serve("second", "projector");
-        if shards > 1 {
-            shared(&[&first, &second]).await;
-        }
-        let two = rebuild(&fleet, &[("first", &first), ("second", &second)]);
+        // Once it has a share, or has waited for one in vain, it has joined.
+        fleet.assent("second", &["project"]);
+        let two = rebuild(&fleet, shards, &[("first", &first), ("second", &second)]).await;
         second.stop();
         walls.push((one.wall, two.wall));
         cpus.push((two.cpu, one.cpu));
@@ -77,9 +76,9 @@ async fn rebuilt(events: u64) {
     );
     let projectors = ["first", "second"].map(|name| (name, fleet.serve(name, "projector")));
     let [first, second] = projectors.each_ref().map(|(name, served)| (*name, served));
-    shared(&[first.1, second.1]).await;
+    holders(shards, &[first, second]).await;
     caught_up(&fleet, &["first", "second"]);
-    let run = rebuild(&fleet, &[first, second]);
+    let run = rebuild(&fleet, shards, &[first, second]).await;
     #[expect(clippy::cast_precision_loss, reason = "millions")]
     let rate = (events + members) as f64 / run.wall;
     println!("\n| folded anew in | events a second | CPU | peak memory of each process |");
@@ -94,15 +93,16 @@ async fn rebuilt(events: u64) {
 }
 
 /// Folds everything anew, in all of these processes.
-fn rebuild(fleet: &Fleet, projectors: &[(&str, &Served)]) -> Run {
+async fn rebuild(fleet: &Fleet, shards: u32, projectors: &[(&str, &Served)]) -> Run {
+    // Joining and leaving takes seconds, which are no part of the work.
+    let holders = holders(shards, projectors).await;
     let processes: Vec<_> = projectors
         .iter()
         .map(|(_, served)| &served.process)
         .collect();
     measured_processes(&processes, || {
-        let names: Vec<&str> = projectors.iter().map(|(name, _)| *name).collect();
-        fleet.assent(names[0], &["project", "--rebuild"]);
-        caught_up(fleet, &names);
+        fleet.assent(holders[0], &["project", "--rebuild"]);
+        caught_up(fleet, &holders);
     })
 }
 
@@ -117,21 +117,27 @@ fn caught_up(fleet: &Fleet, names: &[&str]) {
     }
 }
 
-/// Waits until each holds a share.
-async fn shared(projectors: &[&Served]) {
+/// Waits until these hold all shards, and each of them one if there are enough. Those that hold any, by name: asked to
+/// project, another would wait for a share first.
+async fn holders<'p>(shards: u32, projectors: &[(&'p str, &Served)]) -> Vec<&'p str> {
+    let enough = usize::try_from(shards).is_ok_and(|shards| shards >= projectors.len());
     let begin = Instant::now();
-    for projector in projectors {
-        let mut client = Client::connect(&projector.address).await;
-        loop {
+    loop {
+        let (mut held, mut holders) = (0, Vec::new());
+        for (name, projector) in projectors {
+            let mut client = Client::connect(&projector.address).await;
             let text = String::from_utf8(client.get("/metrics").await).expect("text");
-            let held = text
+            let told = text
                 .lines()
                 .find_map(|line| line.strip_prefix("assent_projection_shards "));
-            if held.is_some_and(|held| held != "0") {
-                break;
-            }
-            assert!(begin.elapsed() < PATIENCE, "it gets no share");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            let share = told.map_or(0, |told| told.parse::<u32>().expect("a number"));
+            held += share;
+            holders.extend((share > 0).then_some(*name));
         }
+        if held == shards && (!enough || holders.len() == projectors.len()) {
+            return holders;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{held} of {shards} shards held");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

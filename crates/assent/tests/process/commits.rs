@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
-use crate::deployed::{Brokers, Deployment, asked, bucket, decide, ready, until};
+use crate::deployed::{Brokers, Deployment, bucket, decide, ready, until};
+use crate::orders;
 use crate::proxies::bucket::{BucketProxy, Fate, Moment, Wish};
-use crate::running::Server;
 
 /// Orders of one request.
 const BATCH: u64 = 5;
@@ -27,34 +25,6 @@ const STEPS: [(Wish, Moment); 6] = [
     (Wish::Remove, Moment::Before),
     (Wish::Remove, Moment::After),
 ];
-
-fn order(intake: &Server, batch: u64) {
-    let orders: Vec<Value> = (batch * BATCH..(batch + 1) * BATCH)
-        .map(|order| {
-            json!({
-                "type": "track", "event": "Order Completed", "userId": format!("buyer-{}", order % BUYERS),
-                "messageId": format!("order-{order}"), "properties": { "revenue": 1, "currency": "CNY" },
-            })
-        })
-        .collect();
-    let answer = intake.post("/v1/batch", "demo-server-key", &json!({ "batch": orders }));
-    assert_eq!(answer.expect("answered").status, 200);
-}
-
-/// What is counted in the profiles, the events and the events by their ids.
-fn counted(query: &Server, token: &str) -> Option<[u64; 3]> {
-    let mut counts = [0; 3];
-    for (count, sql) in counts.iter_mut().zip([
-        "SELECT sum(purchases_total) AS n FROM members",
-        "SELECT count(*) AS n FROM events WHERE name = 'Order Completed'",
-        "SELECT count(DISTINCT event_id) AS n FROM events WHERE name = 'Order Completed'",
-    ]) {
-        let (status, n) = asked(query, token, sql);
-        assert_eq!(status, 200, "{sql}");
-        *count = n.as_u64().or_else(|| n.as_str()?.parse().ok())?;
-    }
-    Some(counts)
-}
 
 #[test]
 fn a_projector_killed_at_any_step_of_a_commit_loses_nothing() {
@@ -110,7 +80,9 @@ fn a_projector_killed_at_any_step_of_a_commit_loses_nothing() {
         });
         let begin = Instant::now();
         while !killed.load(Ordering::SeqCst) {
-            order(&intake, batches);
+            let orders = orders::batch(batches * BATCH, BATCH, BUYERS);
+            let answer = intake.post("/v1/batch", "demo-server-key", &orders);
+            assert_eq!(answer.expect("answered").status, 200);
             batches += 1;
             assert!(
                 begin.elapsed() < PATIENCE,
@@ -122,26 +94,17 @@ fn a_projector_killed_at_any_step_of_a_commit_loses_nothing() {
         proxy.calm();
     }
 
+    // Queries take their time, and files stay for as long.
+    let deployment = deployment
+        .with("ASSENT_PROJECTOR__KEEP_FOR", "60s")
+        .with("ASSENT_QUERY__TIMEOUT", "60s")
+        .with("ASSENT_QUERY__BARRIER_TIMEOUT", "5s");
     let projector = deployment.serve("projector", "projector");
     let query = deployment.serve("query", "query");
     let all = batches * BATCH;
     println!("{} kills, {all} orders", STEPS.len());
-    let begin = Instant::now();
-    loop {
-        let counts = counted(&query, token.trim());
-        if counts == Some([all; 3]) {
-            break;
-        }
-        assert!(
-            begin.elapsed() < PATIENCE
-                && counts.is_none_or(|counts| counts.iter().all(|n| *n <= all)),
-            "{counts:?} of {all}"
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    orders::counted_once(&query, token.trim(), all, PATIENCE);
     deployment.ok("projector", &["project", "--rebuild"]);
-    until("the same, folded anew", || {
-        counted(&query, token.trim()) == Some([all; 3])
-    });
+    orders::counted_once(&query, token.trim(), all, PATIENCE);
     assert!(projector.stop() && query.stop() && intake.stop());
 }

@@ -18,6 +18,7 @@ mod golden;
 mod importing;
 mod kill;
 mod numbers;
+mod orders;
 mod proxies;
 mod roles;
 mod running;
