@@ -36,7 +36,12 @@ fn a_projector_killed_at_any_step_of_a_commit_loses_nothing() {
     let Some(deployment) = Deployment::new(Brokers::One, 2, &bucket(&proxy.address())) else {
         return;
     };
-    // Files are put together, and old ones removed, all the time.
+    deployment.ok("nobody", &["topics", "--create"]);
+    deployment.ok("nobody", &["apply", "pipelines"]);
+    let add = ["principal", "add", "me", "--purpose", "email_marketing"];
+    let token = deployment.ok("nobody", &add);
+    let intake = deployment.serve("intake", "intake");
+    // Files are put together, and old ones removed, all the time; for that, nobody may be about to read them for long.
     let deployment = deployment
         .with("ASSENT_PROJECTOR__MAX_FILES", "2")
         // Whoever follows a killed one waits for as long.
@@ -45,11 +50,6 @@ fn a_projector_killed_at_any_step_of_a_commit_loses_nothing() {
         .with("ASSENT_PROJECTOR__KEEP_FOR", "1s")
         .with("ASSENT_QUERY__TIMEOUT", "1s")
         .with("ASSENT_QUERY__BARRIER_TIMEOUT", "1s");
-    deployment.ok("nobody", &["topics", "--create"]);
-    deployment.ok("nobody", &["apply", "pipelines"]);
-    let add = ["principal", "add", "me", "--purpose", "email_marketing"];
-    let token = deployment.ok("nobody", &add);
-    let intake = deployment.serve("intake", "intake");
     for buyer in 0..BUYERS {
         decide(
             &intake,
