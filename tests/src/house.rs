@@ -372,6 +372,15 @@ impl House {
         projector.run_once().await.unwrap()
     }
 
+    /// As [`House::project`], and puts files together as a projector does that has nothing more to fold.
+    pub async fn project_to_rest(&self) -> Progress {
+        let mut projector = self.projector.lock().await;
+        projector
+            .adopt(definitions(&self.permit.registry()))
+            .unwrap();
+        projector.run_to_rest().await.unwrap()
+    }
+
     /// Folds everything anew.
     pub async fn rebuild(&self) -> Progress {
         let mut projector = self.projector.lock().await;

@@ -78,7 +78,10 @@ impl Projection {
             while !*stopped.borrow() {
                 given.mark_unchanged();
                 let pause = async {
-                    match self.catch_up().await {
+                    match self
+                        .fold(async |projector| projector.run_to_rest().await)
+                        .await
+                    {
                         Ok(progress) => self.news_after(&progress).await,
                         Err(error) => {
                             tracing::error!(
@@ -97,7 +100,10 @@ impl Projection {
                 }
             }
             // Requests that were answered while stopping are folded, too.
-            if let Err(error) = self.catch_up().await {
+            if let Err(error) = self
+                .fold(async |projector| projector.run_once().await)
+                .await
+            {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "the last fold failed; the next start goes on from the last commit"
@@ -116,7 +122,10 @@ impl Projection {
         let _ = tokio::time::timeout(FIRST_WORD, given.wait_for(|shards| !shards.is_empty())).await;
         let progress = match rebuild {
             true => self.fold(async |projector| projector.rebuild().await).await,
-            false => self.catch_up().await,
+            false => {
+                self.fold(async |projector| projector.run_to_rest().await)
+                    .await
+            }
         };
         let progress = progress.map_err(|error| {
             tracing::error!(
@@ -181,12 +190,6 @@ impl Projection {
             ours.set(topic, partition, records);
         }
         Ok(ours)
-    }
-
-    /// Folds what the journal holds, with the definitions in force.
-    async fn catch_up(&self) -> Result<Progress, Stopped> {
-        self.fold(async |projector| projector.run_once().await)
-            .await
     }
 
     /// Works with the definitions in force, and remembers whether it went well.

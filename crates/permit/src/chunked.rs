@@ -31,6 +31,17 @@ impl<T> Default for Chunked<T> {
     }
 }
 
+impl<T> Chunked<T> {
+    /// Whether the other one consists of the same pieces; it may be equal even if not.
+    pub(crate) fn shares_all_with(&self, other: &Self) -> bool {
+        let pairs = self.pieces.iter().zip(&other.pieces);
+        self.len == other.len
+            && pairs
+                .into_iter()
+                .all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+}
+
 impl<T: Clone> Chunked<T> {
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -89,6 +100,11 @@ mod tests {
         assert_eq!((before.len(), numbers.len()), (3_000, 3_001));
         assert_eq!(before.get(3_000), None);
         assert!(Arc::ptr_eq(&before.pieces[0], &numbers.pieces[0]));
+        assert!(numbers.shares_all_with(&numbers.clone()));
+        assert!(!numbers.shares_all_with(&before));
+        let mut changed = before.clone();
+        *changed.get_mut(2_999).unwrap() = 0;
+        assert!(!changed.shares_all_with(&before));
         assert!(before.iter().copied().eq(0..3_000));
         assert!(numbers.iter_from(2_047).copied().eq(2_047..3_001));
     }

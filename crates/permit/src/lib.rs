@@ -32,4 +32,4 @@ pub use config::{Config, Hooks};
 pub use error::{Error, ErrorKind};
 pub use explain::{Explained, PlacedFact};
 pub use permit::Permit;
-pub use set::{CategoryMask, PermitSet};
+pub use set::{CategoryMask, Members, PermitSet};

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use assent_consent::SubjectId;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 const SHARDS: usize = 64;
 
@@ -53,10 +53,12 @@ impl Numbers {
     }
 
     pub(crate) fn subject(&self, number: u32) -> Option<SubjectId> {
-        self.by_number
-            .read()
-            .get(usize::try_from(number).ok()?)
-            .copied()
+        self.subjects().get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// All subjects, by number. No new one can be numbered meanwhile.
+    pub(crate) fn subjects(&self) -> RwLockReadGuard<'_, Vec<SubjectId>> {
+        self.by_number.read()
     }
 }
 

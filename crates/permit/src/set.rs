@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use assent_consent::{Category, Coverage, Reason, SubjectId, Timestamp, Use};
 use assent_journal::Checkpoint;
+use parking_lot::RwLockReadGuard;
 
 use crate::chunked::Chunked;
 use crate::history::index;
@@ -49,6 +50,22 @@ impl CategoryMask {
             .get(usize::from(code))
             .copied()
             .unwrap_or(false)
+    }
+}
+
+/// Who belongs to which member.
+#[derive(Debug)]
+pub struct Members<'a> {
+    set: &'a PermitSet,
+    subjects: RwLockReadGuard<'a, Vec<SubjectId>>,
+}
+
+impl Members<'_> {
+    /// As [`PermitSet::member_of`].
+    #[must_use]
+    pub fn of(&self, number: u32) -> Option<SubjectId> {
+        let member = self.set.member_number(number)?;
+        self.subjects.get(index(member)).copied()
     }
 }
 
@@ -134,6 +151,23 @@ impl PermitSet {
     #[must_use]
     pub fn member_of(&self, number: u32) -> Option<SubjectId> {
         self.numbers.subject(self.member_number(number)?)
+    }
+
+    /// For asking [`PermitSet::member_of`] many times in a row: it is not to be held for long, nor while the set is asked
+    /// for subjects otherwise, since nobody new is numbered meanwhile.
+    #[must_use]
+    pub fn members(&self) -> Members<'_> {
+        Members {
+            set: self,
+            subjects: self.numbers.subjects(),
+        }
+    }
+
+    /// Whether every subject has the same verdict and the same member in both sets, as far as can be told without
+    /// looking at each: sets of one use with nothing changed between them share what they are made of.
+    #[must_use]
+    pub fn is_unchanged_since(&self, other: &Self) -> bool {
+        self.codes.shares_all_with(&other.codes) && self.members.shares_all_with(&other.members)
     }
 
     /// As [`PermitSet::member_of`], by number: equal for the subjects of one member.

@@ -43,6 +43,18 @@ pub(crate) fn choose(files: &[DataFile], most: usize) -> Option<Vec<usize>> {
     Some(chosen)
 }
 
+/// At rest, the largest file holds at least so many times what the others are together: what readers have to put together
+/// of several files is little.
+const REST: u64 = 16;
+
+/// Which files to merge when there is nothing else to do: all, until nearly everything lies in one. Each byte is written
+/// again at most as often as the others make a [`REST`]th of all, so a stream of small commits stays cheap.
+pub(crate) fn choose_at_rest(files: &[DataFile]) -> Option<Vec<usize>> {
+    let all: u64 = files.iter().map(|file| file.bytes).sum();
+    let largest = files.iter().map(|file| file.bytes).max()?;
+    ((all - largest).saturating_mul(REST) > largest).then(|| (0..files.len()).collect())
+}
+
 /// Whether subjects are to be kept, in the order asked.
 pub(crate) type Keep<'k> = dyn FnMut(&[SubjectId]) -> Result<Vec<bool>, Error> + 'k;
 
@@ -366,5 +378,18 @@ mod tests {
         assert_eq!(choose(&sizes(&[1_000, 1, 1, 1]), 3), Some(vec![1, 2, 3]));
         assert_eq!(choose(&sizes(&[12, 1, 1, 1]), 3), Some(vec![1, 2, 3, 0]));
         assert_eq!(choose(&sizes(&[1, 10, 100, 1_000]), 3), Some(vec![0, 1]));
+    }
+
+    #[test]
+    fn at_rest_nearly_everything_lies_in_one_file() {
+        let chosen = |sizes: &[u64]| {
+            let files: Vec<DataFile> = sizes.iter().map(|size| file(*size)).collect();
+            choose_at_rest(&files)
+        };
+        assert_eq!(chosen(&[]), None);
+        assert_eq!(chosen(&[7]), None);
+        assert_eq!(chosen(&[7, 7]), Some(vec![0, 1]));
+        assert_eq!(chosen(&[1_600, 40, 60]), None);
+        assert_eq!(chosen(&[1_600, 40, 61]), Some(vec![0, 1, 2]));
     }
 }

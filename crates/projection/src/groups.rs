@@ -17,6 +17,8 @@ pub(crate) struct Rows {
     /// Per batch, per row: the group, or [`NOBODY`].
     pub(crate) of: Vec<Vec<u32>>,
     pub(crate) count: usize,
+    /// Whether there is one batch, in which each row is a group of its own, in order: nothing is to be merged.
+    pub(crate) each: bool,
 }
 
 /// The grouping of partial rows of `members` (or another table) by member.
@@ -92,7 +94,7 @@ impl Groups {
         }
         let count = members.len();
         Ok(Self {
-            rows: Rows { of, count },
+            rows: Rows::grouped(of, count),
             members,
         })
     }
@@ -112,7 +114,7 @@ impl Groups {
             return Err(Error::shape("a row names a group that has no member"));
         }
         Ok(Self {
-            rows: Rows { of: rows, count },
+            rows: Rows::grouped(rows, count),
             members,
         })
     }
@@ -125,6 +127,24 @@ impl Groups {
 }
 
 impl Rows {
+    /// Rows that may have to be merged.
+    const fn grouped(of: Vec<Vec<u32>>, count: usize) -> Self {
+        Self {
+            of,
+            count,
+            each: false,
+        }
+    }
+
+    /// Each row of the one batch by itself.
+    pub(crate) fn each(count: usize) -> Self {
+        Self {
+            of: vec![(0..count as u32).collect()],
+            count,
+            each: true,
+        }
+    }
+
     /// Rows of one subject and key together; numbered in the order of (subject, key).
     pub(crate) fn by_key(partials: &[RecordBatch], key: &str) -> Result<Self, Error> {
         let subjects = partials
@@ -159,10 +179,7 @@ impl Rows {
             }
             of[*batch as usize][*row as usize] = count - 1;
         }
-        Self {
-            of,
-            count: count as usize,
-        }
+        Self::grouped(of, count as usize)
     }
 
     /// For every group the first row that belongs to it, as (batch, row).

@@ -135,7 +135,7 @@ mod take_in;
 mod upkeep;
 mod worker;
 
-pub use attributes::{accounts, contacts, subscriptions};
+pub use attributes::{Attributes, accounts, contacts, subscriptions, whole};
 pub use definitions::Definitions;
 pub use denial::{DENIED, denies};
 pub use dump::canonical_dump;

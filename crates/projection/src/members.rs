@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Decimal128Array, FixedSizeBinaryArray, Float64Array, Int64Array, RecordBatch,
-    TimestampMicrosecondArray, new_empty_array,
+    RecordBatchOptions, TimestampMicrosecondArray, new_empty_array,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use assent_consent::{Calendar, Category, Day, SubjectId, Timestamp};
 use assent_programme::{DerivedTrait, IdentifiedTrait, Measure, TraitCatalog};
 
@@ -124,6 +124,8 @@ pub struct Finisher {
     calendar: Calendar,
     /// Whether the snapshot may hold anything later than the evaluation time.
     looking_back: bool,
+    /// Whether derived traits are made of day buckets, even where a total would do.
+    by_days: bool,
 }
 
 impl Finisher {
@@ -146,7 +148,15 @@ impl Finisher {
             today: calendar.day_of(at),
             calendar,
             looking_back: latest.is_none_or(|latest| latest > at),
+            by_days: false,
         }
+    }
+
+    /// Makes derived traits of day buckets, for a reader that leaves days out.
+    #[must_use]
+    pub const fn by_days(mut self) -> Self {
+        self.by_days = true;
+        self
     }
 
     /// Only these columns, in this order.
@@ -170,14 +180,23 @@ impl Finisher {
     /// The columns of the partial rows that [`Finisher::finish`] needs, `subject` first.
     #[must_use]
     pub fn input_columns(&self) -> Vec<String> {
-        let mut columns = vec![SUBJECT.to_owned()];
+        let parts = self.wanted.iter().map(|wanted| self.part(wanted));
+        let columns = parts.flat_map(|part| part.fields());
+        let columns = columns.map(|field| field.name().clone());
+        std::iter::once(SUBJECT.to_owned()).chain(columns).collect()
+    }
+
+    /// The columns that [`Finisher::finish_whole`] needs: values, and their times where one may be later than the
+    /// evaluation time.
+    #[must_use]
+    pub fn value_columns(&self) -> Vec<String> {
+        let mut columns = Vec::new();
         for wanted in &self.wanted {
-            columns.extend(
-                self.parts(wanted)
-                    .iter()
-                    .flat_map(Part::fields)
-                    .map(|f| f.name().clone()),
-            );
+            let part = self.part(wanted);
+            if self.until().is_some() && matches!(wanted, Wanted::Identified(_)) {
+                columns.push(part.at_column());
+            }
+            columns.push(part.column);
         }
         columns
     }
@@ -215,6 +234,32 @@ impl Finisher {
         Ok(RecordBatch::try_new(self.output_schema(), columns)?)
     }
 
+    /// The columns wanted, without `member`, of rows that are not merged: nothing of their subjects lies elsewhere. One
+    /// row per row, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the batch lacks a column.
+    pub fn finish_whole(&self, rows: &RecordBatch) -> Result<RecordBatch, Error> {
+        let each = Rows::each(rows.num_rows());
+        let columns = self
+            .wanted
+            .iter()
+            .map(|wanted| self.column(wanted, std::slice::from_ref(rows), &each))
+            .collect::<Result<Vec<_>, _>>()?;
+        let fields: Vec<FieldRef> = self
+            .output_schema()
+            .fields()
+            .iter()
+            .skip(1)
+            .cloned()
+            .collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let schema = Arc::new(Schema::new(fields));
+        Ok(RecordBatch::try_new_with_options(
+            schema, columns, &options,
+        )?)
+    }
+
     fn column(
         &self,
         wanted: &Wanted,
@@ -236,9 +281,7 @@ impl Finisher {
             )?),
             Wanted::Identified(t) => {
                 let part = Part::told(&t.name, column_type(t.r#type));
-                let until = Some(self.at.micros());
-                let merged = merge::part(&part, partials, rows, until)?;
-                first(merged)
+                first(merge::part(&part, partials, rows, self.until())?)
             }
             Wanted::Derived(t) => {
                 let [total, days] = Part::derived(&t.name, &t.measure);
@@ -380,21 +423,22 @@ impl Finisher {
     }
 
     fn reads_days(&self, t: &DerivedTrait) -> bool {
-        self.looking_back || t.window_days.is_some()
+        self.looking_back || self.by_days || t.window_days.is_some()
     }
 
-    fn parts(&self, wanted: &Wanted) -> Vec<Part> {
+    /// What told values may not be later than; `None` when none is.
+    fn until(&self) -> Option<i64> {
+        self.looking_back.then_some(self.at.micros())
+    }
+
+    fn part(&self, wanted: &Wanted) -> Part {
         match wanted {
-            Wanted::FirstSeen => vec![Part::first_seen()],
-            Wanted::LastSeen => vec![Part::last_seen()],
-            Wanted::Identified(t) => vec![Part::told(&t.name, column_type(t.r#type))],
+            Wanted::FirstSeen => Part::first_seen(),
+            Wanted::LastSeen => Part::last_seen(),
+            Wanted::Identified(t) => Part::told(&t.name, column_type(t.r#type)),
             Wanted::Derived(t) => {
                 let [total, days] = Part::derived(&t.name, &t.measure);
-                if self.reads_days(t) {
-                    vec![days]
-                } else {
-                    vec![total]
-                }
+                if self.reads_days(t) { days } else { total }
             }
         }
     }

@@ -55,6 +55,10 @@ pub(crate) fn batch(counts: &Counts, took: Duration) {
 /// A manifest is in force in which the shards held stand there.
 pub(crate) fn committed<'c>(stands: impl Iterator<Item = &'c Checkpoint>) {
     counter!(COMMITS).increment(1);
+    for table in Table::ALL {
+        // There from the first commit on: what was never counted is no number to reckon with.
+        counter!(COMPACTIONS, "table" => table.as_str()).increment(0);
+    }
     for (topic, partition, next) in stands.flat_map(Checkpoint::iter) {
         let labels = [
             ("topic", topic.as_str().to_owned()),

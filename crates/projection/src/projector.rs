@@ -15,6 +15,7 @@ use crate::held::ShardBatch;
 use crate::progress::Progress;
 use crate::settings::{FailPoint, NoFailPoint, Settings};
 use crate::storage::{LocalStorage, Storage};
+use crate::upkeep::When;
 use crate::worker::{Wish, Worker, partitions_of};
 use crate::{Definitions, Error, ErrorKind, Owner};
 
@@ -125,9 +126,22 @@ impl Projector {
     /// file to be compacted, is damaged; [`Error::Outdated`] when it must be rebuilt. Losing a shard is none: see
     /// [`Progress::fenced`].
     pub async fn run_once(&mut self) -> Result<Progress, Error> {
+        self.run_until_caught_up(When::Busy).await
+    }
+
+    /// As [`Projector::run_once`]; then, where nothing is left to fold, puts files together until readers find nearly every
+    /// member in one place. What the tables say does not change.
+    ///
+    /// # Errors
+    /// As [`Projector::run_once`].
+    pub async fn run_to_rest(&mut self) -> Result<Progress, Error> {
+        self.run_until_caught_up(When::AtRest).await
+    }
+
+    async fn run_until_caught_up(&mut self, then: When) -> Result<Progress, Error> {
         let (stands, end) = self.begin().await?;
         self.catch_up(stands, &end).await?;
-        self.work(move |worker| worker.settle(&end)).await
+        self.work(move |worker| worker.settle(&end, then)).await
     }
 
     /// Has everything the journal retains folded into a new generation, here for the shards held and by the other
@@ -155,7 +169,7 @@ impl Projector {
         tokio::pin!(shutdown);
         loop {
             assigned.mark_unchanged();
-            let wait = match self.run_once().await {
+            let wait = match self.run_to_rest().await {
                 Ok(progress) => {
                     pause = FIRST_PAUSE;
                     Ok(progress.waits_for())

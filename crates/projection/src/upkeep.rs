@@ -6,7 +6,7 @@ use std::sync::Arc;
 use assent_consent::SubjectId;
 use assent_programme::TraitCatalog;
 
-use crate::compact::{BATCH_ROWS, Keep, Merge, choose};
+use crate::compact::{BATCH_ROWS, Keep, Merge, choose, choose_at_rest};
 use crate::held::Held;
 use crate::shard::{Line, Shard};
 use crate::take_in::{Tools, live};
@@ -38,16 +38,25 @@ impl Which {
     }
 }
 
+/// When files are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// While more is to be folded: only where there are too many.
+    Busy,
+    /// When nothing more is to be folded.
+    AtRest,
+}
+
 impl Worker {
     /// Compacts the tables with too many files in these shards; says whether there were any. Nothing is published here.
-    pub(crate) fn compact(&mut self, shards: &BTreeSet<u32>) -> Result<bool, Error> {
+    pub(crate) fn compact(&mut self, shards: &BTreeSet<u32>, when: When) -> Result<bool, Error> {
         let mut any = false;
         for number in shards {
             // A shard may have been lost since it was folded into.
             let Some(mut held) = self.held.remove(number) else {
                 continue;
             };
-            let done = held.compact(&self.tools());
+            let done = held.compact(&self.tools(), when);
             let left = held.base.clone();
             let Some(compacted) = self.unless_lost(*number, Some(&left), done)? else {
                 continue;
@@ -89,13 +98,18 @@ impl Worker {
 }
 
 impl Held {
-    fn compact(&mut self, tools: &Tools<'_>) -> Result<BTreeSet<Table>, Error> {
+    fn compact(&mut self, tools: &Tools<'_>, when: When) -> Result<BTreeSet<Table>, Error> {
         let most = tools.settings.max_files;
         let which = Which::folded(&self.now);
         let definitions = Arc::clone(&self.definitions);
         let mut compacted = BTreeSet::new();
         for table in Table::ALL {
-            if let Some(chosen) = choose(self.now.line().files(table), most) {
+            let files = self.now.line().files(table);
+            let chosen = match when {
+                When::Busy => choose(files, most),
+                When::AtRest => choose_at_rest(files),
+            };
+            if let Some(chosen) = chosen {
                 self.merge(tools, which, &definitions.catalog, table, &chosen, None)?;
                 compacted.insert(table);
             }

@@ -21,6 +21,7 @@ use crate::settings::{FailPoint, Settings, Step};
 use crate::shard::{Line, Next, Shard, Standing};
 use crate::storage::Storage;
 use crate::take_in::Tools;
+use crate::upkeep::When;
 use crate::{Counts, Definitions, Error, Manifest, Owner, metrics};
 
 /// What a run wants to hold, and what it folds with.
@@ -224,23 +225,29 @@ impl Worker {
             touched.insert(batch.shard);
         }
         self.commit(|_| false)?;
-        if self.compact(&touched)? {
-            self.commit(|_| false)?;
-            self.clean()?;
-        }
+        self.put_together(&touched, When::Busy)?;
         self.progress.counts.add(&taken);
         metrics::batch(&taken, begin.elapsed());
         Ok(())
     }
 
-    /// Ends a run: says which generations have caught up with `end`, and reports.
-    pub(crate) fn settle(&mut self, end: &Checkpoint) -> Result<Progress, Error> {
+    fn put_together(&mut self, shards: &BTreeSet<u32>, when: When) -> Result<(), Error> {
+        if self.compact(shards, when)? {
+            self.commit(|_| false)?;
+            self.clean()?;
+        }
+        Ok(())
+    }
+
+    /// Ends a run: says which generations have caught up with `end`, compacts what has if there is time, and reports.
+    pub(crate) fn settle(&mut self, end: &Checkpoint, when: When) -> Result<Progress, Error> {
+        let mut resting = BTreeSet::new();
         for held in self.held.values_mut() {
-            let caught_up = held
-                .now
-                .line()
-                .checkpoint
-                .covers(&partitions_of(end, held.number));
+            let stands = &held.now.line().checkpoint;
+            let caught_up = stands.covers(&partitions_of(end, held.number));
+            if caught_up {
+                resting.insert(held.number);
+            }
             if let Some(next) = &mut held.now.next {
                 next.complete |= caught_up;
             }
@@ -249,6 +256,9 @@ impl Worker {
         self.commit(|_| false)?;
         if self.base().generation() != before {
             self.clean()?;
+        }
+        if when == When::AtRest {
+            self.put_together(&resting, when)?;
         }
         self.report(end)
     }

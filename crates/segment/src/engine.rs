@@ -13,7 +13,7 @@ use assent_vault::{RandomSource, Vault};
 use crate::coarse::Coarse;
 use crate::error::Result;
 use crate::format::Format;
-use crate::gate::FileCache;
+use crate::gate::{FileCache, PlanCache};
 use crate::guards::Guards;
 use crate::session::{QueryResult, refused};
 use crate::workers::{Turn, Workers};
@@ -58,7 +58,7 @@ pub struct Limits {
     pub export_rows: usize,
     /// How many threads a query may use.
     pub partitions: usize,
-    /// Runs of subjects held in memory over all files, 8 bytes each.
+    /// Runs of subjects held in memory over all files, 8 bytes each, and rows that plans kept for the next query name.
     pub cached_runs: usize,
     /// Queries that may run at once; the others wait, and their waiting counts against `timeout`.
     pub concurrent: usize,
@@ -88,6 +88,7 @@ pub struct Engine {
     pub(crate) random: Arc<dyn RandomSource>,
     pub(crate) limits: Limits,
     pub(crate) files: Arc<FileCache>,
+    pub(crate) plans: Arc<PlanCache>,
     pub(crate) workers: Workers,
     pub(crate) coarse: Coarse,
     pub(crate) guards: Guards,
@@ -113,6 +114,7 @@ impl Engine {
         guards: Guards,
     ) -> Arc<Self> {
         let files = Arc::new(FileCache::new(limits.cached_runs));
+        let plans = Arc::new(PlanCache::new(limits.cached_runs));
         let workers = Workers::start(limits.concurrent);
         Arc::new(Self {
             stores,
@@ -120,6 +122,7 @@ impl Engine {
             random,
             limits,
             files,
+            plans,
             workers,
             coarse: Coarse::default(),
             guards,

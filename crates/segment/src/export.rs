@@ -24,7 +24,7 @@ use crate::format::{Format, encode_within};
 use crate::gate::Standing;
 use crate::segments::{SegmentIds, id_column};
 use crate::session::{LawfulSession, QueryResult};
-use crate::use_log::{Entry, hex};
+use crate::use_log::Entry;
 
 /// How long a row of an export may be on average, in bytes.
 const ROW_BYTES: usize = 128;
@@ -203,7 +203,7 @@ impl LawfulSession {
             .compute(move || {
                 let batch = written.batch()?;
                 let bytes = encode_within(most, format.into(), &batch.schema(), &[batch])?;
-                let sha256 = hex(&Sha256::digest(&bytes));
+                let sha256 = hex::encode(Sha256::digest(&bytes));
                 Ok((bytes, sha256))
             })
             .await?;

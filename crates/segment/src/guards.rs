@@ -78,7 +78,7 @@ mod stance {
     use super::Guard;
 
     /// All guards stand.
-    #[derive(Debug, Clone, Copy)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) struct Guards;
 
     impl Guards {
@@ -99,7 +99,7 @@ mod stance {
     use super::Guard;
 
     /// Which guards stand: all but those named.
-    #[derive(Debug, Clone, Copy)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) struct Guards {
         off: &'static [Guard],
     }

@@ -193,6 +193,7 @@ impl LawfulSession {
             private: Arc::new(Private::of(&registry)),
             registry,
             files: Arc::clone(&engine.files),
+            plans: Arc::clone(&engine.plans),
             partitions: engine.limits.partitions,
             guards: engine.guards,
             turn: None,

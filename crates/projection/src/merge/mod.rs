@@ -9,8 +9,11 @@ pub(crate) mod told;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, Scalar, TimestampMicrosecondArray, new_null_array,
+};
 use arrow::compute::interleave;
+use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{Field, Schema};
 
 use crate::Error;
@@ -58,14 +61,17 @@ pub(crate) fn pick(arrays: &[&ArrayRef], from: &[(usize, usize)]) -> Result<Arra
     Ok(interleave(&arrays, from)?)
 }
 
-/// Merges one part; the columns come in the order of [`Part::fields`]. A told value that won and is stamped later than
-/// `until` becomes null.
+/// Merges one part; the columns come in the order of [`Part::fields`], the value first. A told value that won and is stamped
+/// later than `until` becomes null; without `until`, nothing can be.
 pub(crate) fn part(
     part: &Part,
     partials: &[RecordBatch],
     rows: &Rows,
     until: Option<i64>,
 ) -> Result<Vec<ArrayRef>, Error> {
+    if rows.each {
+        return as_it_is(part, partials, until);
+    }
     match &part.rule {
         Rule::At(order) => Ok(vec![scalar::at(&part.column, *order, partials, rows)?]),
         Rule::Count => Ok(vec![scalar::count(&part.column, partials, rows)?]),
@@ -73,6 +79,42 @@ pub(crate) fn part(
         Rule::Told(order, data_type) => told::merge(part, *order, data_type, partials, rows, until),
         Rule::Days(cell) => Ok(vec![days::merge(&part.column, *cell, partials, rows)?]),
     }
+}
+
+/// The value of a part of which every row is a group of its own.
+fn as_it_is(
+    part: &Part,
+    partials: &[RecordBatch],
+    until: Option<i64>,
+) -> Result<Vec<ArrayRef>, Error> {
+    let [value] = columns(partials, &part.column)?[..] else {
+        return Err(Error::shape("rows by themselves lie in one batch"));
+    };
+    let value = match (&part.rule, until) {
+        (Rule::Told(..), Some(until)) => {
+            let [at] = typed::<TimestampMicrosecondArray>(partials, &part.at_column())?[..] else {
+                return Err(Error::shape("rows by themselves lie in one batch"));
+            };
+            let known: BooleanArray = at
+                .iter()
+                .map(|at| Some(at.is_some_and(|at| at <= until)))
+                .collect();
+            if known.true_count() == known.len() {
+                Arc::clone(value)
+            } else {
+                // Not `nullif`, which keeps the bytes under the nulls.
+                zip(
+                    &known,
+                    value,
+                    &Scalar::new(new_null_array(value.data_type(), 1)),
+                )?
+            }
+        }
+        (Rule::Told(..) | Rule::At(_) | Rule::Count | Rule::Sum | Rule::Days(_), _) => {
+            Arc::clone(value)
+        }
+    };
+    Ok(vec![value])
 }
 
 /// Merges the rows of a table into one partial row per group, in the order of the groups.
@@ -100,14 +142,14 @@ pub(crate) fn partial_rows(
 pub(crate) fn values(
     mut fields: Vec<Field>,
     mut merged: Vec<ArrayRef>,
-    parts: &[Part],
+    parts: &[&Part],
     partials: &[RecordBatch],
     rows: &Rows,
-    until: i64,
+    until: Option<i64>,
 ) -> Result<RecordBatch, Error> {
     for p in parts {
         fields.extend(p.fields().into_iter().take(1));
-        merged.extend(part(p, partials, rows, Some(until))?.into_iter().take(1));
+        merged.extend(part(p, partials, rows, until)?.into_iter().take(1));
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), merged)?)
 }

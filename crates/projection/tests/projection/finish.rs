@@ -1,7 +1,7 @@
 //! Finished columns against a naive evaluator over the events themselves: windows, recency, latest values, linked
 //! subjects, looking back, masked cells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, new_null_array};
@@ -13,7 +13,7 @@ use assent_event::{AccountMembership, Behaviour, Payload, SubscriptionChange, Tr
 use assent_programme::{Measure, TraitType};
 use assent_projection::members::{self, Finisher};
 use assent_projection::{
-    DENIED, Groups, Snapshot, Table, accounts, contacts, denies, subscriptions,
+    Attributes, DENIED, Groups, Snapshot, Table, accounts, contacts, denies, subscriptions, whole,
 };
 use assent_vault::Draft;
 use serde_json::Value;
@@ -364,7 +364,7 @@ async fn attributes_are_merged_one_by_one_and_the_latest_wins() {
         let rows = |table, merge: Merge, at: i64| {
             let partials = snapshot.read(table).unwrap();
             let groups = Groups::by_member(&partials, member_of).unwrap();
-            lines(&merge(&partials, &groups, crate::story::at(at)).unwrap())
+            lines(&merge(&partials, &groups, every_attribute(at)).unwrap())
         };
         assert_eq!(
             rows(Table::Accounts, accounts, 10 * DAY),
@@ -387,11 +387,114 @@ async fn attributes_are_merged_one_by_one_and_the_latest_wins() {
         // Looking back to before it was told, an attribute is null, not what an older file still holds.
         let earlier = rows(Table::Subscriptions, subscriptions, 3 * DAY);
         assert_eq!(earlier, [format!("{}|s1|∅|∅|∅|∅|∅|∅|∅", subject(4))]);
+        // Only what is asked for, of whatever was read.
+        let partials = snapshot.read(Table::Contacts).unwrap();
+        let groups =
+            Groups::by_member(&partials, |who| (who == subject(4)).then_some(who)).unwrap();
+        let department = Attributes {
+            wanted: &["left"],
+            until: None,
+        };
+        let left = contacts(&partials, &groups, department).unwrap();
+        assert_eq!(lines(&left), [format!("{}|acme|false", subject(4))]);
     }
 }
 
 type Merge =
-    fn(&[RecordBatch], &Groups, Timestamp) -> Result<RecordBatch, assent_projection::Error>;
+    fn(&[RecordBatch], &Groups, Attributes<'_>) -> Result<RecordBatch, assent_projection::Error>;
+
+/// Of all three tables.
+fn every_attribute(at: i64) -> Attributes<'static> {
+    Attributes {
+        wanted: &[
+            "name",
+            "industry",
+            "size_band",
+            "country",
+            "role",
+            "buying_role",
+            "department",
+            "left",
+            "plan",
+            "status",
+            "started_at",
+            "renews_at",
+            "ends_at",
+            "amount",
+            "currency",
+        ],
+        until: Some(crate::story::at(at)),
+    }
+}
+
+/// Every subject's rows lie in one place: what merging would give is there already.
+#[tokio::test]
+async fn whole_rows_are_what_merging_gives() {
+    let room = Room::new();
+    let mut log = story(8, 400, PEOPLE, false);
+    log.push(draft(900, 4, 3 * DAY, status("s1", "trial")));
+    log.push(draft(901, 4, 4 * DAY, status("s2", "active")));
+    let buyer = AccountMembership::joined("acme").role("buyer");
+    log.push(draft(902, 5, 5 * DAY, buyer));
+    let snapshot = projected(&room, log, 10_000).await;
+    let latest = snapshot.manifest().latest();
+    let without_member = |batch: RecordBatch| {
+        let columns: Vec<usize> = (1..batch.num_columns()).collect();
+        batch.project(&columns).unwrap()
+    };
+
+    // A file a shard, no subject in two of them, and of each subject the row without a stamp.
+    let (mut people, mut timed) = (0, BTreeSet::new());
+    for members in snapshot.read(Table::Members).unwrap() {
+        let stamps = members.column_by_name(DENIED).unwrap().as_string::<i32>();
+        let unstamped: BooleanArray = stamps.iter().map(|stamp| Some(stamp == Some(""))).collect();
+        let members = [filter_record_batch(&members, &unstamped).unwrap()];
+        let groups = Groups::by_subject(&members).unwrap();
+        assert_eq!(members[0].num_rows(), groups.members().len());
+        people += members[0].num_rows();
+        for days in [0, 20, 50, 90, 130] {
+            let at = at(days * DAY + 7 * SECOND);
+            for finisher in [
+                finisher(at, latest),
+                finisher(at, None),
+                finisher(at, latest).by_days(),
+            ] {
+                let merged = finisher.finish(&members, &groups).unwrap();
+                let needed = finisher.value_columns();
+                assert!(!needed.iter().any(|name| name.ends_with("__by")));
+                timed.insert(needed.contains(&"city__at".to_owned()));
+                let schema = members[0].schema();
+                let needed = needed.iter().map(|name| schema.index_of(name).unwrap());
+                let rows = members[0].project(&needed.collect::<Vec<_>>()).unwrap();
+                let whole = finisher.finish_whole(&rows).unwrap();
+                assert_eq!(whole, without_member(merged), "day {days}");
+            }
+        }
+    }
+    assert_eq!(people, usize::from(PEOPLE));
+    assert_eq!(
+        timed.len(),
+        2,
+        "times are read only when something is later"
+    );
+
+    for (table, merge) in [
+        (Table::Contacts, contacts as Merge),
+        (Table::Subscriptions, subscriptions as Merge),
+    ] {
+        for rows in snapshot.read(table).unwrap() {
+            let rows = [rows];
+            let groups = Groups::by_subject(&rows).unwrap();
+            for day in [3, 200] {
+                let attributes = every_attribute(day * DAY);
+                let merged = merge(&rows, &groups, attributes).unwrap();
+                let found = whole(table, &rows[0], attributes).unwrap();
+                assert!(found.num_rows() > 0);
+                assert_eq!(found, without_member(merged), "{table}, day {day}");
+            }
+        }
+    }
+}
 
 fn status(subscription: &str, status: &str) -> SubscriptionChange {
     let mut change = SubscriptionChange::of(subscription);
@@ -484,6 +587,16 @@ async fn nothing_projected_finishes_to_nothing() {
     let groups = Groups::by_subject(&partials).unwrap();
     let finished = finisher(at(0), None).finish(&partials, &groups).unwrap();
     assert_eq!(finished.num_rows(), 0);
-    assert_eq!(accounts(&[], &groups, at(0)).unwrap().num_rows(), 0);
-    assert_eq!(contacts(&[], &groups, at(0)).unwrap().num_rows(), 0);
+    assert_eq!(
+        accounts(&[], &groups, every_attribute(0))
+            .unwrap()
+            .num_rows(),
+        0
+    );
+    assert_eq!(
+        contacts(&[], &groups, every_attribute(0))
+            .unwrap()
+            .num_rows(),
+        0
+    );
 }

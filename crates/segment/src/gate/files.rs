@@ -1,7 +1,7 @@
 //! Which rows of a file belong to which subject, computed once per file and kept.
 //!
 //! Profile files never change, so what is cached here holds for the life of the process, as do the numbers of the permit
-//! index. A subject that had no number when its file was first read is kept by id and looked up again by every query: it
+//! index. A subject that had no number when its file was first read is kept by id and looked up again until it has one: it
 //! may have decided since.
 
 use std::collections::{HashMap, VecDeque};
@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 pub(crate) const SUBJECT: &str = "subject";
 
 /// A profile file as the gate sees it: its footer and its subjects, run by run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ProfileFile {
     stored: StoredFile,
     pub(crate) metadata: ArrowReaderMetadata,
@@ -109,6 +109,23 @@ impl ProfileFile {
             unknown: runs.unknown,
             stamps: runs.stamps,
             stamped: runs.stamped,
+        })
+    }
+
+    /// The same with the numbers that subjects were given since; `None` when there are none.
+    fn renumbered(&self, number_of: impl Fn(&SubjectId) -> Option<u32>) -> Option<Self> {
+        let mut runs = None;
+        let mut unknown = Vec::new();
+        for (run, subject) in &self.unknown {
+            match number_of(subject) {
+                Some(number) => runs.get_or_insert_with(|| self.runs.clone())[*run].number = number,
+                None => unknown.push((*run, *subject)),
+            }
+        }
+        Some(Self {
+            runs: runs?,
+            unknown,
+            ..self.clone()
         })
     }
 
@@ -232,11 +249,16 @@ impl FileCache {
         table: Table,
         number_of: impl Fn(&SubjectId) -> Option<u32>,
     ) -> Result<Arc<ProfileFile>> {
-        if let Some(file) = self.lock().files.get(&stored.data().path) {
-            return Ok(Arc::clone(file));
-        }
         let path = stored.data().path.clone();
-        let file = Arc::new(ProfileFile::read(stored, table, number_of)?);
+        let known = self.lock().files.get(&path).cloned();
+        let file = match known {
+            Some(known) => match known.renumbered(number_of) {
+                Some(renumbered) => renumbered,
+                None => return Ok(known),
+            },
+            None => ProfileFile::read(stored, table, number_of)?,
+        };
+        let file = Arc::new(file);
         let mut held = self.lock();
         held.runs += file.runs.len();
         match held.files.insert(path.clone(), Arc::clone(&file)) {

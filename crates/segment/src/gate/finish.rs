@@ -1,20 +1,21 @@
 //! From lawful partial rows to the rows of a table: members combined, ids as text, columns in the order asked for.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions,
-    StringBuilder, new_null_array,
+    StringArray, StringBuilder, new_null_array,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use assent_consent::{SubjectId, Timestamp};
-use assent_projection::{Groups, Table, accounts, contacts, subscriptions};
+use assent_projection::members::{Finisher, MEMBER};
+use assent_projection::{Attributes, Groups, Table, accounts, contacts, subscriptions, whole};
 
 use super::files::damaged;
-use super::input::{FIRST_SEEN, Input};
+use super::input::{FIRST_SEEN, Input, Inputs};
 use super::mask::Mask;
 use super::place::Gate;
 use super::read::{Lawful, read};
@@ -23,38 +24,36 @@ use super::work::{Piece, Work};
 use crate::error::{Error, Result};
 use crate::guards::Guard;
 
+/// The column that tells whose a row is.
+const MEMBER_ID: &str = "member_id";
+
 /// Reads a part of the work and hands its finished batches on, until `next` returns `false`.
 pub(crate) fn run(
     gate: &Gate,
-    input: &Input,
-    behind: Option<&Input>,
+    inputs: &Inputs,
     work: &Work,
     schema: &SchemaRef,
     mut next: impl FnMut(RecordBatch) -> bool,
 ) -> Result<()> {
     match work {
-        Work::Straight(piece) => read(gate, input, piece, |lawful| {
-            let batch = if input.table == Table::Events {
-                event_rows(gate, input, &lawful, schema)?
+        Work::Straight(piece) => read(gate, &inputs.whole, piece, |lawful| {
+            let batch = if inputs.whole.table == Table::Events {
+                event_rows(gate, &inputs.whole, &lawful, schema)?
             } else {
-                let groups = straight_groups(gate, &lawful)?;
-                merged(gate, input, &[lawful.batch], &groups, schema)?
+                whole_rows(gate, &inputs.whole, &lawful, schema)?
             };
             Ok(batch.num_rows() == 0 || next(batch))
         }),
         Work::Gathered(pieces) => {
-            let (batches, groups) = gather(gate, input, pieces)?;
-            let batch = merged(gate, input, &batches, &groups, schema)?;
+            let (batches, groups) = gather(gate, &inputs.parts, pieces)?;
+            let batch = merged(gate, &inputs.parts, &batches, &groups, schema)?;
             if batch.num_rows() > 0 {
                 next(batch);
             }
             Ok(())
         }
         Work::Accounts { accounts, contacts } => {
-            let behind = behind.ok_or_else(|| {
-                Error::internal("accounts", "accounts were read without their contacts")
-            })?;
-            let batch = account_rows(gate, input, accounts, behind, contacts, schema)?;
+            let batch = account_rows(gate, inputs, accounts, contacts, schema)?;
             if batch.num_rows() > 0 {
                 next(batch);
             }
@@ -68,16 +67,47 @@ fn unfinished(error: &assent_projection::Error) -> Error {
     damaged("its rows do not merge")
 }
 
-/// Every subject of the batch by itself.
-fn straight_groups(gate: &Gate, lawful: &Lawful) -> Result<Groups> {
-    let mut rows = Vec::with_capacity(lawful.batch.num_rows());
-    let mut members = Vec::with_capacity(lawful.spans.len());
+/// Rows that need no merging, each finished by itself.
+fn whole_rows(
+    gate: &Gate,
+    input: &Input,
+    lawful: &Lawful,
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let rows = match input.table {
+        Table::Members => finisher(input)?.finish_whole(&lawful.batch),
+        table => whole(table, &lawful.batch, attributes(input, &names(input))),
+    };
+    let rows = rows.map_err(|error| unfinished(&error))?;
+    let members = match schema.field_with_name(MEMBER_ID) {
+        Ok(_) => Some(member_ids(gate, lawful)?),
+        Err(_) => None,
+    };
+    show(gate, input, &rows, members, schema)
+}
+
+/// The member of each row, as text.
+fn member_ids(gate: &Gate, lawful: &Lawful) -> Result<ArrayRef> {
+    const DIGITS: usize = 32;
+    let rows = lawful.batch.num_rows();
+    let mut digits = Vec::with_capacity(rows * DIGITS);
+    let members = gate.standing.members();
     for (number, span) in &lawful.spans {
-        let group = u32::try_from(members.len()).unwrap_or(u32::MAX);
-        rows.extend(std::iter::repeat_n(group, span.len()));
-        members.push(member(gate, *number)?);
+        let member = members.of(*number).ok_or_else(nobody)?;
+        let mut text = [0; DIGITS];
+        hex::encode_to_slice(member.as_bytes(), &mut text).map_err(|_| nobody())?;
+        for _row in span.clone() {
+            digits.extend_from_slice(&text);
+        }
     }
-    Groups::new(vec![rows], members).map_err(|error| unfinished(&error))
+    drop(members);
+    let offsets = OffsetBuffer::from_repeated_length(DIGITS, rows);
+    let ids = StringArray::try_new(offsets, digits.into(), None);
+    Ok(Arc::new(ids.map_err(|_| nobody())?))
+}
+
+fn nobody() -> Error {
+    Error::internal("member", "a permitted subject has no member")
 }
 
 /// Every member with all its lawful rows.
@@ -113,9 +143,21 @@ fn gather(gate: &Gate, input: &Input, pieces: &[Piece]) -> Result<(Vec<RecordBat
 }
 
 fn member(gate: &Gate, number: u32) -> Result<SubjectId> {
-    gate.standing
-        .member_of(number)
-        .ok_or_else(|| Error::internal("member", "a permitted subject has no member"))
+    gate.standing.member_of(number).ok_or_else(nobody)
+}
+
+/// The rows of a table as the projection finishes them.
+fn finished(input: &Input, batches: &[RecordBatch], groups: &Groups) -> Result<RecordBatch> {
+    let names = names(input);
+    let attributes = attributes(input, &names);
+    match input.table {
+        Table::Members => finisher(input)?.finish(batches, groups),
+        Table::Contacts => contacts(batches, groups, attributes),
+        Table::Subscriptions => subscriptions(batches, groups, attributes),
+        Table::Accounts => accounts(batches, groups, attributes),
+        Table::Events => return Err(Error::internal("events", "events are not merged")),
+    }
+    .map_err(|error| unfinished(&error))
 }
 
 fn merged(
@@ -125,28 +167,58 @@ fn merged(
     groups: &Groups,
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
-    let at = gate.standing.evaluated_at();
-    let batch = match input.table {
-        Table::Members => input
-            .finisher
-            .as_ref()
-            .ok_or_else(|| Error::internal("members", "members were read without a finisher"))?
-            .finish(batches, groups),
-        Table::Contacts => contacts(batches, groups, at),
-        Table::Subscriptions => subscriptions(batches, groups, at),
-        Table::Accounts => accounts(batches, groups, at),
-        Table::Events => return Err(Error::internal("events", "events are not merged")),
-    }
-    .map_err(|error| unfinished(&error))?;
-    let shown = match input.table {
-        Table::Contacts => belonging(&batch)?,
-        Table::Subscriptions => told(&batch),
-        Table::Members => return output(&seen_from(gate, &batch, input.seen_from)?, schema),
-        Table::Accounts | Table::Events => return output(&batch, schema),
+    let rows = finished(input, batches, groups)?;
+    let members = match rows.column_by_name(MEMBER) {
+        Some(members) if schema.field_with_name(MEMBER_ID).is_ok() => Some(as_text(members)?),
+        Some(_) | None => None,
     };
-    let batch =
-        filter_record_batch(&batch, &shown).map_err(|_| damaged("its rows do not merge"))?;
-    output(&batch, schema)
+    show(gate, input, &rows, members, schema)
+}
+
+fn finisher(input: &Input) -> Result<&Finisher> {
+    let finisher = input.finisher.as_ref();
+    finisher.ok_or_else(|| Error::internal("members", "members were read without a finisher"))
+}
+
+fn names(input: &Input) -> Vec<&str> {
+    input.attributes.iter().map(String::as_str).collect()
+}
+
+fn attributes<'a>(input: &Input, names: &'a [&'a str]) -> Attributes<'a> {
+    Attributes {
+        wanted: names,
+        until: input.until,
+    }
+}
+
+/// The finished rows that are shown, with the columns of `schema`; `members` tells whose each is, where that is asked.
+fn show(
+    gate: &Gate,
+    input: &Input,
+    rows: &RecordBatch,
+    members: Option<ArrayRef>,
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let shown = match input.table {
+        Table::Contacts => Some(belonging(rows)?),
+        Table::Subscriptions => Some(told(rows)),
+        Table::Members | Table::Accounts | Table::Events => None,
+    };
+    let rows = seen_from(gate, rows, input.seen_from)?;
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        columns.push(match (&members, field.name().as_str()) {
+            (Some(members), MEMBER_ID) => Arc::clone(members),
+            (_, name) => present(&rows, name, schema)?,
+        });
+    }
+    let batch = assemble(schema, columns, rows.num_rows())?;
+    match shown {
+        Some(shown) => {
+            filter_record_batch(&batch, &shown).map_err(|_| damaged("its rows do not merge"))
+        }
+        None => Ok(batch),
+    }
 }
 
 /// Members whose first instant is kept; one that is too old becomes null.
@@ -165,10 +237,14 @@ fn seen_from(gate: &Gate, members: &RecordBatch, start: Option<Timestamp>) -> Re
 /// Subscriptions of which something is left: an id of which all that was told is too old, or was told after the
 /// evaluation time, is as old or as new itself.
 fn told(subscriptions: &RecordBatch) -> BooleanArray {
-    let rows = 0..subscriptions.num_rows();
-    // The first two columns, member and id, are the key.
-    let values = subscriptions.columns().get(2..).unwrap_or_default();
-    rows.map(|row| Some(values.iter().any(|column| column.is_valid(row))))
+    let schema = subscriptions.schema();
+    let fields = schema.fields().iter().zip(subscriptions.columns());
+    let values: Vec<&ArrayRef> = fields
+        .filter(|(field, _)| ![MEMBER, "subscription"].contains(&field.name().as_str()))
+        .map(|(_, values)| values)
+        .collect();
+    (0..subscriptions.num_rows())
+        .map(|row| Some(values.iter().any(|column| column.is_valid(row))))
         .collect()
 }
 
@@ -188,22 +264,10 @@ fn event_rows(
     lawful: &Lawful,
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
-    let mut ids = StringBuilder::with_capacity(lawful.batch.num_rows(), 0);
-    if schema.field_with_name("member_id").is_ok() {
-        let mut text = String::with_capacity(32);
-        for (number, span) in &lawful.spans {
-            text.clear();
-            let _infallible = write!(text, "{}", member(gate, *number)?);
-            for _row in span.clone() {
-                ids.append_value(&text);
-            }
-        }
-    }
-    let members: ArrayRef = Arc::new(ids.finish());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         columns.push(match field.name().as_str() {
-            "member_id" => Arc::clone(&members),
+            MEMBER_ID => member_ids(gate, lawful)?,
             "properties" if gate.guards.stand(Guard::DeclaredNames) => gate
                 .private
                 .without(&present(&lawful.batch, "properties", schema)?)
@@ -231,23 +295,25 @@ fn event_rows(
 /// Accounts with at least one permitted contact; how many there are is told from `k` upwards only.
 fn account_rows(
     gate: &Gate,
-    input: &Input,
+    inputs: &Inputs,
     account_pieces: &[Piece],
-    behind: &Input,
     contact_pieces: &[Piece],
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
-    let at = gate.standing.evaluated_at();
+    let behind = inputs
+        .contacts_behind
+        .as_ref()
+        .ok_or_else(|| Error::internal("accounts", "accounts were read without their contacts"))?;
     let (batches, groups) = gather(gate, behind, contact_pieces)?;
-    let people = contacts(&batches, &groups, at).map_err(|error| unfinished(&error))?;
+    let people = finished(behind, &batches, &groups)?;
     let belong = belonging(&people)?;
     let mut counts: HashMap<String, i64> = HashMap::new();
     let names = texts(&people, "account")?;
     for row in (0..people.num_rows()).filter(|row| belong.value(*row)) {
         *counts.entry(names.value(row).to_owned()).or_default() += 1;
     }
-    let (batches, groups) = gather(gate, input, account_pieces)?;
-    let all = accounts(&batches, &groups, at).map_err(|error| unfinished(&error))?;
+    let (batches, groups) = gather(gate, &inputs.parts, account_pieces)?;
+    let all = finished(&inputs.parts, &batches, &groups)?;
     let shown: BooleanArray = texts(&all, "account")?
         .iter()
         .map(|name| Some(name.is_some_and(|name| counts.contains_key(name))))
@@ -287,20 +353,9 @@ fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a arrow::array::Str
         .ok_or_else(|| damaged("a key is no text"))
 }
 
-/// The columns of `schema`, in its order, from a finished batch.
-fn output(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|field| present(batch, field.name(), schema))
-        .collect::<Result<Vec<_>>>()?;
-    assemble(schema, columns, batch.num_rows())
-}
-
 /// A column by its public name; ids become text. A trait that was not folded yet is null.
 fn present(batch: &RecordBatch, name: &str, schema: &SchemaRef) -> Result<ArrayRef> {
     let on_disk = match name {
-        "member_id" => "member",
         "account_id" => "account",
         "subscription_id" => "subscription",
         other => other,
@@ -312,21 +367,27 @@ fn present(batch: &RecordBatch, name: &str, schema: &SchemaRef) -> Result<ArrayR
     let Some(column) = batch.column_by_name(on_disk) else {
         return Ok(new_null_array(wanted, batch.num_rows()));
     };
-    let column = match column.as_fixed_size_binary_opt() {
-        Some(ids) => {
-            let mut text = StringBuilder::with_capacity(ids.len(), ids.len() * 32);
-            for id in ids.iter() {
-                text.append_option(id.map(crate::use_log::hex));
-            }
-            Arc::new(text.finish())
-        }
-        None => Arc::clone(column),
+    let column = match column.data_type() {
+        DataType::FixedSizeBinary(_) => as_text(column)?,
+        _ => Arc::clone(column),
     };
     if column.data_type() == wanted {
         Ok(column)
     } else {
         Err(damaged("a column has another type than it should"))
     }
+}
+
+/// Ids as text.
+fn as_text(ids: &ArrayRef) -> Result<ArrayRef> {
+    let ids = ids
+        .as_fixed_size_binary_opt()
+        .ok_or_else(|| damaged("an id is none"))?;
+    let mut text = StringBuilder::with_capacity(ids.len(), ids.len() * 32);
+    for id in ids {
+        text.append_option(id.map(hex::encode));
+    }
+    Ok(Arc::new(text.finish()))
 }
 
 fn assemble(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use assent_consent::{Category, Day, Timestamp};
 use assent_programme::TraitCatalog;
 use assent_projection::members::{Finisher, partial_columns};
@@ -10,7 +10,7 @@ use assent_projection::{Snapshot, Table};
 use parquet::file::statistics::Statistics;
 
 use super::columns::{Column, Reads, Shape};
-use super::files::{SUBJECT, damaged};
+use super::files::{ProfileFile, SUBJECT, damaged};
 use super::place::Gate;
 use super::standing::Cover;
 use crate::error::Result;
@@ -56,13 +56,26 @@ pub(crate) enum Cut {
     Days(Day),
 }
 
+/// Whether the rows that are read have to be merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// Each row is all there is: values are read, and their times where something may be too old or too new.
+    Whole,
+    /// Rows are parts, put together by the times and events of their values.
+    Parts,
+}
+
 /// The columns of a table's files that a query needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Input {
     pub(crate) table: Table,
     pub(crate) columns: Vec<InputColumn>,
+    /// Of tables of attributes, the attributes to be finished.
+    pub(crate) attributes: Vec<String>,
     /// Of events, rows before the first instant are gone and rows after the second have not happened yet.
     pub(crate) rows_within: Option<(Timestamp, Timestamp)>,
+    /// What was told later than this is not known yet; `None` when nothing was.
+    pub(crate) until: Option<Timestamp>,
     /// Finishes members.
     pub(crate) finisher: Option<Finisher>,
     /// Of members, the earliest instant that `first_seen` may show. It is cut after merging: a first instant that is too
@@ -70,25 +83,33 @@ pub(crate) struct Input {
     pub(crate) seen_from: Option<Timestamp>,
 }
 
-impl Input {
-    /// For the columns `wanted` of a table of this shape.
-    pub(crate) fn of(gate: &Gate, shape: &Shape, wanted: &[String]) -> Result<Self> {
-        Maker { gate, shape }.input(shape.table, wanted)
-    }
+/// What is read of a table, by what is to be done with its rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Inputs {
+    pub(crate) whole: Input,
+    pub(crate) parts: Input,
+    /// Of accounts, the contacts that decide which of them are shown.
+    pub(crate) contacts_behind: Option<Input>,
+}
 
-    /// For the contacts behind the accounts; `accounts` is the shape the purpose sees.
-    pub(crate) fn contacts_behind(gate: &Gate, accounts: &Shape) -> Result<Self> {
-        Maker {
-            gate,
-            shape: accounts,
-        }
-        .input(Table::Contacts, &[])
+impl Inputs {
+    /// For the columns `wanted` of a table of this shape, which is the one that the purpose sees.
+    pub(crate) fn of(gate: &Gate, shape: &Shape, wanted: &[String]) -> Result<Self> {
+        let of = |rows, table, wanted| Maker { gate, shape, rows }.input(table, wanted);
+        Ok(Self {
+            whole: of(Rows::Whole, shape.table, wanted)?,
+            parts: of(Rows::Parts, shape.table, wanted)?,
+            contacts_behind: (shape.table == Table::Accounts)
+                .then(|| of(Rows::Parts, Table::Contacts, &[]))
+                .transpose()?,
+        })
     }
 }
 
 struct Maker<'a> {
     gate: &'a Gate,
     shape: &'a Shape,
+    rows: Rows,
 }
 
 impl Maker<'_> {
@@ -96,8 +117,21 @@ impl Maker<'_> {
         match table {
             Table::Members => self.members(wanted),
             Table::Events => self.events(wanted),
-            Table::Accounts | Table::Contacts | Table::Subscriptions => Ok(self.told(table)),
+            Table::Accounts | Table::Contacts | Table::Subscriptions => self.told(table, wanted),
         }
+    }
+
+    /// The evaluation time, where something in the files is later.
+    fn until(&self) -> Option<Timestamp> {
+        let at = self.gate.standing.evaluated_at();
+        let latest = self.latest();
+        latest.is_none_or(|latest| latest > at).then_some(at)
+    }
+
+    /// The latest time of anything in the files.
+    fn latest(&self) -> Option<Timestamp> {
+        let snapshot = self.gate.snapshot.as_ref()?;
+        snapshot.manifest().latest()
     }
 
     fn schema(&self, table: Table) -> SchemaRef {
@@ -196,55 +230,67 @@ impl Maker<'_> {
         Ok(Input {
             table: Table::Events,
             columns,
+            attributes: Vec::new(),
             rows_within: Some((
                 self.gate.retention.start(row),
                 self.gate.standing.evaluated_at(),
             )),
+            until: None,
             finisher: None,
             seen_from: None,
         })
     }
 
-    /// Tables of told attributes: `x` with its time in `x__at`.
-    fn told(&self, table: Table) -> Input {
+    /// Tables of told attributes: `x` with its time in `x__at` and its event in `x__by`.
+    fn told(&self, table: Table, wanted: &[String]) -> Result<Input> {
         let schema = self.schema(table);
-        let columns = schema
-            .fields()
-            .iter()
-            .map(|field| {
-                let stem = field.name().split("__").next().unwrap_or_default();
-                let column = match (table, stem) {
-                    (_, SUBJECT) => None,
-                    (_, "account") => self.shape.column("account_id"),
-                    (Table::Contacts, "left") => self.shape.column("account_id"),
-                    (_, "subscription") => self.shape.column("subscription_id"),
-                    (Table::Contacts, _) if self.shape.table == Table::Accounts => None,
-                    (_, stem) => self.shape.column(stem),
-                };
-                let at = format!("{stem}__at");
-                InputColumn {
-                    name: field.name().clone(),
-                    data_type: field.data_type().clone(),
-                    access: if stem == SUBJECT {
-                        Access::Row
-                    } else {
-                        self.access(column)
-                    },
-                    cut: if schema.field_with_name(&at).is_ok() {
-                        self.before(column, &at)
-                    } else {
-                        Cut::Nothing
-                    },
-                }
-            })
-            .collect();
-        Input {
+        let until = self.until();
+        let mut columns = Columns::new(&schema);
+        let mut attributes = Vec::new();
+        for field in schema.fields() {
+            let name = field.name().as_str();
+            // Whose rows are read is known from elsewhere; the time or the event of a value come with the value.
+            if name == SUBJECT || name.contains("__") {
+                continue;
+            }
+            let column = match (table, name) {
+                (_, "account") => self.shape.column("account_id"),
+                // Whoever left is no contact, whatever is asked for.
+                (Table::Contacts, "left") => self.shape.column("account_id"),
+                (_, "subscription") => self.shape.column("subscription_id"),
+                (Table::Contacts, _) if self.shape.table == Table::Accounts => None,
+                (_, name) => self.shape.column(name),
+            };
+            let (at, by) = (format!("{name}__at"), format!("{name}__by"));
+            if schema.field_with_name(&at).is_err() {
+                columns.add(name, self.access(column), Cut::Nothing)?;
+                continue;
+            }
+            // A subscription of which nothing is left is not shown, so everything about it counts.
+            let counts = name == "left" || table == Table::Subscriptions;
+            if !counts && !wanted.iter().any(|wanted| wanted == name) {
+                continue;
+            }
+            attributes.push(name.to_owned());
+            let access = self.access(column);
+            let cut = self.cut(table, column, &at);
+            if self.rows == Rows::Parts {
+                columns.add(&by, access.clone(), cut.clone())?;
+            }
+            if self.rows == Rows::Parts || until.is_some() || cut != Cut::Nothing {
+                columns.add(&at, access.clone(), cut.clone())?;
+            }
+            columns.add(name, access, cut)?;
+        }
+        Ok(Input {
             table,
-            columns,
+            columns: columns.added,
+            attributes,
             rows_within: None,
+            until,
             finisher: None,
             seen_from: None,
-        }
+        })
     }
 
     fn members(&self, wanted: &[String]) -> Result<Input> {
@@ -258,34 +304,27 @@ impl Maker<'_> {
                     || catalog.derived(name).is_some()
             })
             .collect();
-        let latest = if self.retention_bites(&catalog, &names) {
-            None
-        } else {
-            self.gate
-                .snapshot
-                .as_ref()
-                .and_then(|snapshot| snapshot.manifest().latest())
+        let at = self.gate.standing.evaluated_at();
+        let calendar = self.gate.registry.settings().calendar;
+        let mut finisher = Finisher::new(&catalog, at, calendar, self.latest());
+        if self.retention_bites(&catalog, &names) {
+            finisher = finisher.by_days();
+        }
+        let finisher = finisher
+            .select(&names)
+            .map_err(|_| damaged("its traits are not those of the manifest"))?;
+        let inputs = match self.rows {
+            Rows::Whole => finisher.value_columns(),
+            Rows::Parts => finisher.input_columns(),
         };
-        let finisher = Finisher::new(
-            &catalog,
-            self.gate.standing.evaluated_at(),
-            self.gate.registry.settings().calendar,
-            latest,
-        )
-        .select(&names)
-        .map_err(|_| damaged("its traits are not those of the manifest"))?;
-        let inputs = finisher.input_columns();
         let traits: BTreeMap<String, Option<String>> = partial_columns(&catalog)
             .into_iter()
             .map(|column| (column.name, column.trait_name))
             .collect();
         let schema = self.schema(Table::Members);
-        let mut columns = Vec::new();
+        let mut columns = Columns::new(&schema);
         let mut seen_from = None;
-        for name in &inputs {
-            let field = schema
-                .field_with_name(name)
-                .map_err(|_| damaged("a trait has no column"))?;
+        for name in inputs.iter().filter(|name| *name != SUBJECT) {
             let of_trait = traits.get(name).cloned().flatten();
             let column = self.shape.column(of_trait.as_deref().unwrap_or(name));
             let at = format!("{}__at", of_trait.as_deref().unwrap_or(name));
@@ -297,28 +336,43 @@ impl Maker<'_> {
                     seen_from = Some(self.gate.retention.start(category));
                     Cut::Nothing
                 }
-                Some(Reads::Category(_)) if name == "last_seen" => self.before(column, name),
-                Some(Reads::Category(_)) if inputs.contains(&at) => self.before(column, &at),
+                Some(Reads::Category(_)) if name == "last_seen" => {
+                    self.cut(Table::Members, column, name)
+                }
+                Some(Reads::Category(_)) if schema.field_with_name(&at).is_ok() => {
+                    self.cut(Table::Members, column, &at)
+                }
                 Some(_) | None => Cut::Nothing,
             };
-            columns.push(InputColumn {
-                name: name.clone(),
-                data_type: field.data_type().clone(),
-                access: if name == SUBJECT {
-                    Access::Row
-                } else {
-                    self.access(column)
-                },
-                cut,
-            });
+            let access = self.access(column);
+            if let Cut::Before { at, .. } = &cut {
+                columns.add(at, access.clone(), cut.clone())?;
+            }
+            columns.add(name, access, cut)?;
         }
         Ok(Input {
             table: Table::Members,
-            columns,
+            columns: columns.added,
+            attributes: Vec::new(),
             rows_within: None,
+            until: None,
             finisher: Some(finisher),
             seen_from,
         })
+    }
+
+    /// The cut of a cell whose time stands in the column `at`, as far as any is so old.
+    fn cut(&self, table: Table, column: Option<&Column>, at: &str) -> Cut {
+        match self.before(column, at) {
+            Cut::Before { start, .. }
+                if self
+                    .earliest(table, at)
+                    .is_some_and(|earliest| earliest >= start) =>
+            {
+                Cut::Nothing
+            }
+            cut => cut,
+        }
     }
 
     /// Whether some behaviour in the files is older than a wanted trait may keep: then totals cannot be used.
@@ -329,45 +383,78 @@ impl Maker<'_> {
             .filter(|derived| names.contains(&derived.name.as_str()))
             .map(|derived| self.gate.retention.start(&derived.category))
             .max();
-        match (start, self.oldest()) {
+        match (start, self.earliest(Table::Members, FIRST_SEEN)) {
             (None, _) => false,
-            (Some(start), Some(oldest)) => oldest < start,
+            (Some(start), Some(earliest)) => earliest < start,
             (Some(_), None) => true,
         }
     }
 
-    /// The earliest `first_seen` of any file, from its footer; `None` when it cannot be told. It only decides whether
-    /// totals or day buckets are read, which is the same answer either way.
-    fn oldest(&self) -> Option<Timestamp> {
+    /// The earliest time in a column of any file, from its footer; `None` when it cannot be told. It only decides what is
+    /// read: totals or day buckets, times beside their values or not. The answer is the same either way.
+    fn earliest(&self, table: Table, column: &str) -> Option<Timestamp> {
         let snapshot = self.gate.snapshot.as_ref()?;
-        let mut oldest = Timestamp::MAX;
-        for data in snapshot.files(Table::Members) {
+        let mut earliest = Timestamp::MAX;
+        for data in snapshot.files(table) {
             self.gate.go_on().ok()?;
             let file = self
                 .gate
                 .files
-                .get(snapshot.stored(data), Table::Members, |subject| {
+                .get(snapshot.stored(data), table, |subject| {
                     self.gate.standing.number_of(subject)
                 })
                 .ok()?;
-            let place = file
-                .metadata
-                .parquet_schema()
-                .columns()
-                .iter()
-                .position(|column| column.path().string() == "first_seen")?;
-            for group in file.metadata.metadata().row_groups() {
-                match group.column(place).statistics()? {
-                    Statistics::Int64(statistics) => match statistics.min_opt() {
-                        Some(least) => oldest = oldest.min(Timestamp::from_micros(*least)),
-                        None if statistics.null_count_opt()
-                            == u64::try_from(group.num_rows()).ok() => {}
-                        None => return None,
-                    },
-                    _ => return None,
-                }
-            }
+            earliest = earliest.min(earliest_of(&file, column)?);
         }
-        Some(oldest)
+        Some(earliest)
+    }
+}
+
+/// The earliest time in a column of a file, by its footer.
+fn earliest_of(file: &ProfileFile, column: &str) -> Option<Timestamp> {
+    let leaves = file.metadata.parquet_schema().columns();
+    let mut leaves = leaves.iter();
+    let place = leaves.position(|leaf| leaf.path().string() == column)?;
+    let mut earliest = Timestamp::MAX;
+    for group in file.metadata.metadata().row_groups() {
+        match group.column(place).statistics()? {
+            Statistics::Int64(statistics) => match statistics.min_opt() {
+                Some(least) => earliest = earliest.min(Timestamp::from_micros(*least)),
+                None if statistics.null_count_opt() == u64::try_from(group.num_rows()).ok() => {}
+                None => return None,
+            },
+            _ => return None,
+        }
+    }
+    Some(earliest)
+}
+
+/// Columns on disk, each once.
+struct Columns<'a> {
+    schema: &'a Schema,
+    added: Vec<InputColumn>,
+}
+
+impl<'a> Columns<'a> {
+    const fn new(schema: &'a Schema) -> Self {
+        Self {
+            schema,
+            added: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, name: &str, access: Access, cut: Cut) -> Result<()> {
+        if self.added.iter().any(|column| column.name == name) {
+            return Ok(());
+        }
+        let field = self.schema.field_with_name(name);
+        let field = field.map_err(|_| damaged("a trait has no column"))?;
+        self.added.push(InputColumn {
+            name: name.to_owned(),
+            data_type: field.data_type().clone(),
+            access,
+            cut,
+        });
+        Ok(())
     }
 }

@@ -23,6 +23,7 @@ mod mask;
 #[cfg(test)]
 mod off;
 mod place;
+mod plans;
 mod private;
 mod read;
 mod retention;
@@ -36,6 +37,7 @@ pub use columns::{ColumnDoc, column_docs};
 pub(crate) use columns::{Shape, table_names, visible};
 pub(crate) use files::FileCache;
 pub(crate) use place::Gate;
+pub(crate) use plans::PlanCache;
 pub(crate) use private::Private;
 pub(crate) use retention::Retention;
 pub(crate) use standing::Standing;

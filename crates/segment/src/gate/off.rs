@@ -26,7 +26,7 @@ use datafusion::physical_plan::{
 
 use super::columns::Shape;
 use super::finish;
-use super::input::Input;
+use super::input::Inputs;
 use super::place::Gate;
 use super::scan::external;
 use super::work;
@@ -164,10 +164,10 @@ fn rows(gate: &Gate, shape: &Shape, guards: Guards) -> Result<RecordBatch> {
         .iter()
         .map(|field| field.name().clone())
         .collect();
-    let input = Input::of(&gate, shape, &names).map_err(external)?;
+    let inputs = Inputs::of(&gate, shape, &names).map_err(external)?;
     let mut batches = Vec::new();
     for work in work::plan(&gate, shape).map_err(external)?.iter().flatten() {
-        finish::run(&gate, &input, None, work, &schema, |batch| {
+        finish::run(&gate, &inputs, work, &schema, |batch| {
             batches.push(batch);
             true
         })

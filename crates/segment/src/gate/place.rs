@@ -8,6 +8,7 @@ use assent_journal::Checkpoint;
 use assent_projection::Snapshot;
 
 use super::files::FileCache;
+use super::plans::PlanCache;
 use super::private::Private;
 use super::retention::Retention;
 use super::standing::Standing;
@@ -35,6 +36,8 @@ pub(crate) struct Gate {
     pub(crate) retention: Retention,
     /// Which rows of which file belong to whom.
     pub(crate) files: Arc<FileCache>,
+    /// Plans of reading that may still hold.
+    pub(crate) plans: Arc<PlanCache>,
     /// Over how many threads a table is read.
     pub(crate) partitions: usize,
     /// Of the query that reads through it; whatever holds the gate works for that query.

@@ -86,7 +86,7 @@ fn open(input: &Input, piece: &Piece) -> Result<ParquetRecordBatchReader> {
     }
     let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
     ParquetRecordBatchReaderBuilder::new_with_metadata(piece.file.open()?, metadata)
-        .with_row_groups(vec![piece.group])
+        .with_row_groups(vec![piece.selection.group])
         .with_projection(mask)
         .with_row_selection(piece.selection.to_parquet())
         .with_batch_size(BATCH_ROWS)

@@ -22,9 +22,9 @@ use datafusion::physical_plan::{
 
 use super::columns::Shape;
 use super::finish;
-use super::input::Input;
+use super::input::Inputs;
 use super::place::Gate;
-use super::work::{self, Work};
+use super::work::{self, Plan};
 use crate::error::Error;
 
 /// Batches that a partition may be ahead of its reader.
@@ -35,9 +35,8 @@ pub(crate) struct LawfulScanExec {
     gate: Arc<Gate>,
     name: &'static str,
     schema: SchemaRef,
-    input: Arc<Input>,
-    behind: Option<Arc<Input>>,
-    partitions: Arc<Vec<Vec<Work>>>,
+    inputs: Arc<Inputs>,
+    partitions: Arc<Plan>,
     properties: Arc<PlanProperties>,
 }
 
@@ -53,16 +52,7 @@ impl LawfulScanExec {
             .iter()
             .map(|field| field.name().clone())
             .collect();
-        let input = Input::of(&gate, shape, &wanted)?;
-        let behind = match shape.table {
-            assent_projection::Table::Accounts => {
-                Some(Arc::new(Input::contacts_behind(&gate, shape)?))
-            }
-            assent_projection::Table::Members
-            | assent_projection::Table::Events
-            | assent_projection::Table::Contacts
-            | assent_projection::Table::Subscriptions => None,
-        };
+        let inputs = Inputs::of(&gate, shape, &wanted)?;
         let partitions = work::plan(&gate, shape)?;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
@@ -74,9 +64,8 @@ impl LawfulScanExec {
             gate,
             name: shape.table.as_str(),
             schema,
-            input: Arc::new(input),
-            behind,
-            partitions: Arc::new(partitions),
+            inputs: Arc::new(inputs),
+            partitions,
             properties: Arc::new(properties),
         })
     }
@@ -158,8 +147,7 @@ impl ExecutionPlan for LawfulScanExec {
         let sender = builder.tx();
         let rows = context.session_config().batch_size().max(1);
         let gate = Arc::clone(&self.gate);
-        let input = Arc::clone(&self.input);
-        let behind = self.behind.clone();
+        let inputs = Arc::clone(&self.inputs);
         let schema = Arc::clone(&self.schema);
         let partitions = Arc::clone(&self.partitions);
         builder.spawn_blocking(move || {
@@ -167,7 +155,7 @@ impl ExecutionPlan for LawfulScanExec {
             let mut wanted = true;
             for work in list {
                 gate.go_on().map_err(external)?;
-                finish::run(&gate, &input, behind.as_deref(), work, &schema, |batch| {
+                finish::run(&gate, &inputs, work, &schema, |batch| {
                     // The reader went away: a timeout, a limit or a cancelled request.
                     wanted = (0..batch.num_rows()).step_by(rows).all(|start| {
                         let part = batch.slice(start, rows.min(batch.num_rows() - start));

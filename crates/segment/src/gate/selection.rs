@@ -19,30 +19,41 @@ pub(crate) struct Run {
 /// The number of a subject that the permit index has never heard of: denied (I5).
 pub(crate) const UNKNOWN: u32 = u32::MAX;
 
-/// The rows of one row group that are read, in file order.
+/// The rows of one row group that are read, in file order. Rows behind the last one are not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
+    /// The row group.
+    pub(crate) group: usize,
     /// The runs that are read, split at the borders of the row group.
     pub(crate) picks: Vec<Run>,
     selectors: Vec<RowSelector>,
     /// How many rows are read.
     pub(crate) rows: usize,
+    /// How many rows of the group were passed, read or not.
+    passed: usize,
 }
 
 impl Selection {
-    fn skip(&mut self, rows: usize) {
-        match self.selectors.last_mut() {
-            Some(last) if last.skip => last.row_count += rows,
-            _ => self.selectors.push(RowSelector::skip(rows)),
+    fn of_group(group: usize) -> Self {
+        Self {
+            group,
+            ..Self::default()
         }
     }
 
-    fn pick(&mut self, run: Run) {
+    /// Picks a run that begins at this row of the group.
+    fn pick(&mut self, start: usize, run: Run) {
         let rows = run.rows as usize;
-        match self.selectors.last_mut() {
-            Some(last) if !last.skip => last.row_count += rows,
-            _ => self.selectors.push(RowSelector::select(rows)),
+        if start > self.passed {
+            self.selectors.push(RowSelector::skip(start - self.passed));
+            self.selectors.push(RowSelector::select(rows));
+        } else {
+            match self.selectors.last_mut() {
+                Some(last) => last.row_count += rows,
+                None => self.selectors.push(RowSelector::select(rows)),
+            }
         }
+        self.passed = start + rows;
         self.rows += rows;
         self.picks.push(run);
     }
@@ -53,44 +64,47 @@ impl Selection {
     }
 }
 
-/// Selects the runs for which `lawful` holds, one selection per row group (`groups` are their row counts).
-pub(crate) fn select(
+/// Deals the runs of a file to so many readers, in one pass: for each, a selection per row group from which it reads.
+/// `reader_of` names the reader of a run, below `readers`, or nobody; `groups` are the row counts of the row groups.
+pub(crate) fn deal(
     runs: &[Run],
     groups: &[usize],
-    mut lawful: impl FnMut(usize, Run) -> bool,
-) -> Vec<Selection> {
-    let mut selections = Vec::with_capacity(groups.len());
-    let mut groups = groups.iter().copied();
-    let mut left = groups.next().unwrap_or(0);
-    let mut selection = Selection::default();
-    for (index, run) in runs.iter().enumerate() {
-        let chosen = run.number != UNKNOWN && lawful(index, *run);
+    readers: usize,
+    mut reader_of: impl FnMut(Run) -> Option<usize>,
+) -> Vec<Vec<Selection>> {
+    let mut dealt: Vec<Vec<Selection>> = vec![Vec::new(); readers];
+    let (mut group, mut start) = (0, 0);
+    for run in runs {
+        let reader = Some(*run)
+            .filter(|run| run.number != UNKNOWN)
+            .and_then(&mut reader_of)
+            .and_then(|reader| dealt.get_mut(reader));
+        let mut of_reader = reader;
         let mut rows = run.rows as usize;
         while rows > 0 {
-            if left == 0 {
-                selections.push(std::mem::take(&mut selection));
-                match groups.next() {
-                    Some(next) => left = next,
-                    // More subjects than rows: the caller has compared the two counts, so this is unreachable.
-                    None => return selections,
-                }
+            let Some(size) = groups.get(group) else {
+                // More subjects than rows: the caller has compared the two counts, so this is unreachable.
+                return dealt;
+            };
+            if start == *size {
+                (group, start) = (group + 1, 0);
                 continue;
             }
-            let part = rows.min(left);
-            if chosen {
-                selection.pick(Run {
-                    number: run.number,
-                    rows: u32::try_from(part).unwrap_or(u32::MAX),
-                });
-            } else {
-                selection.skip(part);
+            let part = rows.min(size - start);
+            if let Some(selections) = &mut of_reader {
+                if selections.last().is_none_or(|last| last.group != group) {
+                    selections.push(Selection::of_group(group));
+                }
+                if let Some(last) = selections.last_mut() {
+                    let rows = u32::try_from(part).unwrap_or(u32::MAX);
+                    last.pick(start, Run { rows, ..*run });
+                }
             }
+            start += part;
             rows -= part;
-            left -= part;
         }
     }
-    selections.push(selection);
-    selections
+    dealt
 }
 
 /// Walks the picks of a selection in step with the batches that the reader returns.
@@ -143,20 +157,49 @@ mod tests {
     #[test]
     fn selections_are_cut_at_row_groups() {
         let runs = [run(1, 3), run(UNKNOWN, 2), run(2, 4), run(3, 1)];
-        let got = select(&runs, &[4, 4, 2], |_, run| run.number != 3);
+        let dealt = deal(&runs, &[4, 4, 2], 1, |run| (run.number != 3).then_some(0));
+        let [got] = &dealt[..] else {
+            panic!("one reader");
+        };
         assert_eq!(got.len(), 3);
         assert_eq!(got[0].picks, vec![run(1, 3)]);
         assert_eq!(got[1].picks, vec![run(2, 3)]);
         assert_eq!(got[2].picks, vec![run(2, 1)]);
         assert_eq!(got[1].to_parquet().row_count(), 3);
         assert_eq!(got[1].to_parquet().skipped_row_count(), 1);
-        assert_eq!(got[2].to_parquet().skipped_row_count(), 1);
+        assert_eq!(got[2].to_parquet().skipped_row_count(), 0);
+    }
+
+    #[test]
+    fn each_reader_gets_its_runs_and_nothing_between_them() {
+        let runs = [run(1, 2), run(2, 1), run(1, 1), run(3, 2), run(4, 3)];
+        let dealt = deal(&runs, &[6, 3], 3, |run| match run.number {
+            1 => Some(2),
+            2 | 4 => Some(0),
+            _ => None,
+        });
+        let read = |reader: usize| -> Vec<(usize, Vec<Run>)> {
+            let selections = dealt[reader].iter();
+            selections
+                .map(|one| (one.group, one.picks.clone()))
+                .collect()
+        };
+        assert_eq!(read(0), [(0, vec![run(2, 1)]), (1, vec![run(4, 3)])]);
+        assert_eq!(read(1), []);
+        assert_eq!(read(2), [(0, vec![run(1, 2), run(1, 1)])]);
+        let selectors: Vec<RowSelector> = dealt[2][0].to_parquet().into();
+        let expected = [
+            RowSelector::select(2),
+            RowSelector::skip(1),
+            RowSelector::select(1),
+        ];
+        assert_eq!(selectors, expected);
     }
 
     #[test]
     fn an_unknown_subject_is_never_asked_about() {
-        let got = select(&[run(UNKNOWN, 5)], &[5], |_, _| true);
-        assert_eq!(got[0].rows, 0);
+        let got = deal(&[run(UNKNOWN, 5)], &[5], 1, |_| Some(0));
+        assert_eq!(got, [vec![]]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use assent_consent::{Category, SubjectId, Timestamp};
-use assent_permit::{CategoryMask, PermitSet};
+use assent_permit::{CategoryMask, Members, PermitSet};
 
 /// The verdicts a session stands on.
 #[derive(Debug, Clone)]
@@ -65,6 +65,21 @@ impl Standing {
         self.at
             .member_of(number)
             .or_else(|| self.at.subject_of(number))
+    }
+
+    /// For asking who the members of many subjects are; not to be held while others are asked for.
+    pub(crate) fn members(&self) -> Members<'_> {
+        self.at.members()
+    }
+
+    /// Whether what this one says, but for the instants, is known to be what the other says.
+    pub(crate) fn is_unchanged_since(&self, other: &Self) -> bool {
+        let now = match (&self.now, &other.now) {
+            (None, None) => true,
+            (Some(now), Some(other)) => now.is_unchanged_since(other),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        now && self.at.is_unchanged_since(&other.at)
     }
 
     /// Who may be read for a category; made once per column.

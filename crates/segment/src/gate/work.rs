@@ -4,8 +4,10 @@
 //! their rows in one place of one file (a single subject, freshly compacted); those are read straight through. The rest,
 //! with several subjects or rows in several files, are gathered in chunks of whole members. Which case a member is in
 //! depends on the permitted rows only.
+//!
+//! A chunk is a range of member ids. Files are sorted by subject, and most subjects are members of their own, so a chunk
+//! lies together in each file, and each page is decoded for one chunk or two.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use assent_consent::SubjectId;
@@ -15,7 +17,7 @@ use assent_projection::{Snapshot, Table};
 use super::columns::Shape;
 use super::files::{FileCache, ProfileFile};
 use super::place::Gate;
-use super::selection::{Run, Selection, UNKNOWN, select};
+use super::selection::{Run, Selection, UNKNOWN, deal};
 use super::standing::Cover;
 use crate::error::Result;
 use crate::guards::Guard;
@@ -24,13 +26,15 @@ use crate::workers::Turn;
 /// Permitted rows that a gathered chunk aims at.
 const CHUNK_ROWS: usize = 32_768;
 
-/// Selected rows of one row group.
+/// Selected rows of a file, all in one row group.
 #[derive(Debug, Clone)]
 pub(crate) struct Piece {
     pub(crate) file: Arc<ProfileFile>,
-    pub(crate) group: usize,
     pub(crate) selection: Selection,
 }
+
+/// Per partition, what it reads.
+pub(crate) type Plan = Vec<Vec<Work>>;
 
 /// A part of a table that is read and finished on its own.
 #[derive(Debug, Clone)]
@@ -47,7 +51,8 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    fn rows(&self) -> usize {
+    /// How many rows are read.
+    pub(crate) fn rows(&self) -> usize {
         let sum = |pieces: &[Piece]| pieces.iter().map(|piece| piece.selection.rows).sum();
         match self {
             Self::Straight(piece) => piece.selection.rows,
@@ -60,21 +65,32 @@ impl Work {
     }
 }
 
-/// A file with the numbers its subjects have now; rows that were refused for the purpose are nobody's.
+/// A file of which rows that were refused for the purpose are nobody's.
 struct Numbered {
     file: Arc<ProfileFile>,
-    /// Set only when some run's number is another than when the file was first read.
-    renumbered: Option<Vec<Run>>,
+    /// Set only when there are such rows.
+    left: Option<Vec<Run>>,
 }
 
 impl Numbered {
-    fn runs(&self) -> Cow<'_, [Run]> {
-        Cow::Borrowed(self.renumbered.as_deref().unwrap_or(&self.file.runs))
+    fn piece(&self, selection: Selection) -> Piece {
+        Piece {
+            file: Arc::clone(&self.file),
+            selection,
+        }
+    }
+
+    fn runs(&self) -> &[Run] {
+        self.left.as_deref().unwrap_or(&self.file.runs)
     }
 }
 
-/// Plans the reading of a table, one list of work per partition, balanced by permitted rows. Blocks on disk.
-pub(crate) fn plan(gate: &Gate, shape: &Shape) -> Result<Vec<Vec<Work>>> {
+/// The plan of reading a table: one list of work per partition, balanced by permitted rows. Blocks on disk.
+pub(crate) fn plan(gate: &Gate, shape: &Shape) -> Result<Arc<Plan>> {
+    gate.plans.get(gate, shape.table, || anew(gate, shape))
+}
+
+fn anew(gate: &Gate, shape: &Shape) -> Result<Plan> {
     let lawful = Lawful::of(gate, shape);
     let work = match shape.table {
         Table::Events => all(&numbered(gate, Table::Events)?, &lawful)
@@ -82,7 +98,7 @@ pub(crate) fn plan(gate: &Gate, shape: &Shape) -> Result<Vec<Vec<Work>>> {
             .map(Work::Straight)
             .collect(),
         Table::Members | Table::Contacts | Table::Subscriptions => {
-            by_member(gate, &numbered(gate, shape.table)?, &lawful)?
+            by_member(gate, shape.table, &lawful)?
         }
         Table::Accounts => vec![Work::Accounts {
             accounts: all(&numbered(gate, Table::Accounts)?, &lawful),
@@ -158,92 +174,85 @@ fn numbered(gate: &Gate, table: Table) -> Result<Vec<Numbered>> {
             let file = gate.files.get(snapshot.stored(data), table, |subject| {
                 gate.standing.number_of(subject)
             })?;
-            let known: Vec<(usize, u32)> = file
-                .unknown
-                .iter()
-                .filter_map(|(run, subject)| Some((*run, gate.standing.number_of(subject)?)))
-                .collect();
             let refused = if gate.guards.stand(Guard::Stamps) {
                 file.denied_to(&lineage)
             } else {
                 Vec::new()
             };
-            let renumbered = (!known.is_empty() || !refused.is_empty()).then(|| {
+            let left = (!refused.is_empty()).then(|| {
                 let mut runs = file.runs.clone();
-                for (run, number) in known {
-                    runs[run].number = number;
-                }
                 for run in refused {
                     runs[run].number = UNKNOWN;
                 }
                 runs
             });
-            Ok(Numbered { file, renumbered })
+            Ok(Numbered { file, left })
         })
         .collect()
 }
 
 /// Every lawful row, piece by piece.
 fn all(files: &[Numbered], lawful: &Lawful<'_>) -> Vec<Piece> {
-    files
-        .iter()
-        .flat_map(|numbered| pieces(numbered, |run| lawful.holds(run)))
-        .collect()
+    let mut pieces = Vec::new();
+    for numbered in files {
+        let dealt = deal(numbered.runs(), &numbered.file.groups, 1, |run| {
+            lawful.holds(run).then_some(0)
+        });
+        pieces.extend(dealt.into_iter().flatten().map(|one| numbered.piece(one)));
+    }
+    pieces
 }
 
-fn pieces(numbered: &Numbered, chosen: impl Fn(Run) -> bool) -> Vec<Piece> {
-    select(&numbered.runs(), &numbered.file.groups, |_, run| {
-        chosen(run)
-    })
-    .into_iter()
-    .enumerate()
-    .filter(|(_, selection)| selection.rows > 0)
-    .map(|(group, selection)| Piece {
-        file: Arc::clone(&numbered.file),
-        group,
-        selection,
-    })
-    .collect()
-}
-
-fn by_member(gate: &Gate, files: &[Numbered], lawful: &Lawful<'_>) -> Result<Vec<Work>> {
-    let members = Occurrences::count(gate, files, lawful);
-    let mut work: Vec<Work> = files
-        .iter()
-        .flat_map(|numbered| {
-            pieces(numbered, |run| {
-                lawful.holds(run) && members.of(gate.standing.member_number(run.number)) == 1
-            })
-        })
-        .map(Work::Straight)
-        .collect();
+fn by_member(gate: &Gate, table: Table, lawful: &Lawful<'_>) -> Result<Vec<Work>> {
+    /// The reader of rows that need no merging; each chunk is read by one of those behind it.
+    const STRAIGHT: usize = 0;
+    let files = numbered(gate, table)?;
+    let members = Occurrences::count(gate, table, &files, lawful);
     let chunks = members.gathered_rows.div_ceil(CHUNK_ROWS);
-    for chunk in 0..chunks {
+    let mut work = Vec::new();
+    let mut gathered: Vec<Vec<Piece>> = vec![Vec::new(); chunks];
+    for numbered in &files {
         gate.go_on()?;
-        let gathered: Vec<Piece> = files
-            .iter()
-            .flat_map(|numbered| {
-                pieces(numbered, |run| {
-                    let member = gate.standing.member_number(run.number);
-                    member as usize % chunks == chunk && lawful.holds(run) && members.of(member) > 1
-                })
+        let dealt = deal(numbered.runs(), &numbered.file.groups, 1 + chunks, |run| {
+            lawful.holds(run).then(|| {
+                let member = gate.standing.member_number(run.number);
+                match members.of(member) {
+                    1 => STRAIGHT,
+                    _several => 1 + chunk_of(gate, member, chunks),
+                }
             })
-            .collect();
-        if !gathered.is_empty() {
-            work.push(Work::Gathered(gathered));
+        });
+        for (reader, selections) in dealt.into_iter().enumerate() {
+            let pieces = selections.into_iter().map(|one| numbered.piece(one));
+            match reader.checked_sub(1) {
+                None => work.extend(pieces.map(Work::Straight)),
+                Some(chunk) => gathered[chunk].extend(pieces),
+            }
         }
     }
+    gathered.retain(|pieces| !pieces.is_empty());
+    work.extend(gathered.into_iter().map(Work::Gathered));
     Ok(work)
 }
 
-/// In how many runs the lawful rows of each member lie, up to 255.
+/// The chunk of a member, by its id: ids are random, so ranges of them are of one size.
+fn chunk_of(gate: &Gate, member: u32, chunks: usize) -> usize {
+    let Some(id) = gate.standing.member_of(member) else {
+        return 0;
+    };
+    let [a, b, c, d, ..] = id.to_bytes();
+    let place = u64::from(u32::from_be_bytes([a, b, c, d]));
+    usize::try_from((place * chunks as u64) >> 32).unwrap_or(0)
+}
+
+/// Of how many lawful parts each member is put together, up to 255.
 struct Occurrences {
     counts: Vec<u8>,
     gathered_rows: usize,
 }
 
 impl Occurrences {
-    fn count(gate: &Gate, files: &[Numbered], lawful: &Lawful<'_>) -> Self {
+    fn count(gate: &Gate, table: Table, files: &[Numbered], lawful: &Lawful<'_>) -> Self {
         let mut counts: Vec<u8> = vec![0; gate.standing.set().len()];
         let mut each = |count: &mut dyn FnMut(&mut u8, Run)| {
             for numbered in files {
@@ -256,7 +265,14 @@ impl Occurrences {
                 }
             }
         };
-        each(&mut |count, _| *count = count.saturating_add(1));
+        each(&mut |count, run| {
+            let parts = match table {
+                // A member is one row; elsewhere the rows of a run are about different things.
+                Table::Members => u8::try_from(run.rows).unwrap_or(u8::MAX),
+                Table::Events | Table::Accounts | Table::Contacts | Table::Subscriptions => 1,
+            };
+            *count = count.saturating_add(parts);
+        });
         let mut gathered_rows = 0;
         each(&mut |count, run| {
             if *count > 1 {
