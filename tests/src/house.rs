@@ -365,29 +365,30 @@ impl House {
 
     /// Folds what the journal holds into the profiles.
     pub async fn project(&self) -> Progress {
-        let mut projector = self.projector.lock().await;
-        projector
-            .adopt(definitions(&self.permit.registry()))
-            .unwrap();
-        projector.run_once().await.unwrap()
+        self.fold(async |projector| projector.run_once().await)
+            .await
     }
 
     /// As [`House::project`], and puts files together as a projector does that has nothing more to fold.
     pub async fn project_to_rest(&self) -> Progress {
-        let mut projector = self.projector.lock().await;
-        projector
-            .adopt(definitions(&self.permit.registry()))
-            .unwrap();
-        projector.run_to_rest().await.unwrap()
+        self.fold(async |projector| projector.run_to_rest().await)
+            .await
     }
 
     /// Folds everything anew.
     pub async fn rebuild(&self) -> Progress {
+        self.fold(async |projector| projector.rebuild().await).await
+    }
+
+    /// With the definitions in force.
+    async fn fold(
+        &self,
+        work: impl AsyncFnOnce(&mut Projector) -> Result<Progress, assent_projection::Error>,
+    ) -> Progress {
         let mut projector = self.projector.lock().await;
-        projector
-            .adopt(definitions(&self.permit.registry()))
-            .unwrap();
-        projector.rebuild().await.unwrap()
+        let definitions = definitions(&self.permit.registry());
+        projector.adopt(definitions).unwrap();
+        work(&mut projector).await.unwrap()
     }
 
     /// Removes what is erased from the profiles.

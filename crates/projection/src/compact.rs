@@ -43,15 +43,15 @@ pub(crate) fn choose(files: &[DataFile], most: usize) -> Option<Vec<usize>> {
     Some(chosen)
 }
 
-/// At rest, the largest file holds at least so many times what the others are together: what readers have to put together
-/// of several files is little.
+/// At rest, the largest file has at least so many times the rows that the others have together: what readers have to put
+/// together of several files is little.
 const REST: u64 = 16;
 
-/// Which files to merge when there is nothing else to do: all, until nearly everything lies in one. Each byte is written
-/// again at most as often as the others make a [`REST`]th of all, so a stream of small commits stays cheap.
+/// Which files to merge when there is nothing else to do: all, until nearly everything lies in one. All is written again
+/// each time the others grow to a [`REST`]th of it, so a stream of small commits stays cheap.
 pub(crate) fn choose_at_rest(files: &[DataFile]) -> Option<Vec<usize>> {
-    let all: u64 = files.iter().map(|file| file.bytes).sum();
-    let largest = files.iter().map(|file| file.bytes).max()?;
+    let all: u64 = files.iter().map(|file| file.rows).sum();
+    let largest = files.iter().map(|file| file.rows).max()?;
     ((all - largest).saturating_mul(REST) > largest).then(|| (0..files.len()).collect())
 }
 
@@ -382,9 +382,12 @@ mod tests {
 
     #[test]
     fn at_rest_nearly_everything_lies_in_one_file() {
-        let chosen = |sizes: &[u64]| {
-            let files: Vec<DataFile> = sizes.iter().map(|size| file(*size)).collect();
-            choose_at_rest(&files)
+        let chosen = |rows: &[u64]| {
+            let files = rows.iter().map(|rows| DataFile {
+                rows: *rows,
+                ..file(1)
+            });
+            choose_at_rest(&files.collect::<Vec<_>>())
         };
         assert_eq!(chosen(&[]), None);
         assert_eq!(chosen(&[7]), None);

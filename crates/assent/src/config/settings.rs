@@ -579,7 +579,10 @@ pub const SETTINGS: &[Setting] = &[
         "projector.max_files",
         Kind::Whole,
         "12",
-        &["A table of a shard with more files than this is compacted."],
+        &[
+            "While there is more to fold, a table of a shard with more files than this is compacted. At rest, nearly all",
+            "of a table lies in one file.",
+        ],
     ),
     is(
         "projector.keep_manifests",
