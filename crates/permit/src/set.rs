@@ -43,6 +43,13 @@ pub struct CategoryMask {
 }
 
 impl CategoryMask {
+    /// Whether every lawful verdict of the set covers the category.
+    #[must_use]
+    pub fn covers_all_lawful(&self) -> bool {
+        let lawful = self.by_code.iter().skip(usize::from(FIRST_COVERAGE));
+        lawful.copied().all(|covered| covered)
+    }
+
     /// Whether the verdict with this code covers the category.
     #[must_use]
     pub fn covers(&self, code: u16) -> bool {

@@ -58,7 +58,8 @@ pub struct Limits {
     pub export_rows: usize,
     /// How many threads a query may use.
     pub partitions: usize,
-    /// Runs of subjects held in memory over all files, 8 bytes each, and rows that plans kept for the next query name.
+    /// Runs of subjects held in memory over all files, 8 bytes each; and a quarter as many in plans kept for the next query,
+    /// 8 bytes each, and 32 more where members are asked for by id.
     pub cached_runs: usize,
     /// Queries that may run at once; the others wait, and their waiting counts against `timeout`.
     pub concurrent: usize,
@@ -114,7 +115,7 @@ impl Engine {
         guards: Guards,
     ) -> Arc<Self> {
         let files = Arc::new(FileCache::new(limits.cached_runs));
-        let plans = Arc::new(PlanCache::new(limits.cached_runs));
+        let plans = Arc::new(PlanCache::new(limits.cached_runs / 4));
         let workers = Workers::start(limits.concurrent);
         Arc::new(Self {
             stores,

@@ -20,6 +20,7 @@ use super::mask::Mask;
 use super::place::Gate;
 use super::read::{Lawful, read};
 use super::retention::{since, within};
+use super::selection::MemberText;
 use super::work::{Piece, Work};
 use crate::error::{Error, Result};
 use crate::guards::Guard;
@@ -38,9 +39,9 @@ pub(crate) fn run(
     match work {
         Work::Straight(piece) => read(gate, &inputs.whole, piece, |lawful| {
             let batch = if inputs.whole.table == Table::Events {
-                event_rows(gate, &inputs.whole, &lawful, schema)?
+                event_rows(gate, &inputs.whole, piece, &lawful, schema)?
             } else {
-                whole_rows(gate, &inputs.whole, &lawful, schema)?
+                whole_rows(gate, &inputs.whole, piece, &lawful, schema)?
             };
             Ok(batch.num_rows() == 0 || next(batch))
         }),
@@ -71,6 +72,7 @@ fn unfinished(error: &assent_projection::Error) -> Error {
 fn whole_rows(
     gate: &Gate,
     input: &Input,
+    piece: &Piece,
     lawful: &Lawful,
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
@@ -80,28 +82,34 @@ fn whole_rows(
     };
     let rows = rows.map_err(|error| unfinished(&error))?;
     let members = match schema.field_with_name(MEMBER_ID) {
-        Ok(_) => Some(member_ids(gate, lawful)?),
+        Ok(_) => Some(member_ids(gate, piece, lawful)?),
         Err(_) => None,
     };
     show(gate, input, &rows, members, schema)
 }
 
-/// The member of each row, as text.
-fn member_ids(gate: &Gate, lawful: &Lawful) -> Result<ArrayRef> {
-    const DIGITS: usize = 32;
+/// The member of each row, as text. Rows of the piece come from its file in the order of its picks.
+fn member_ids(gate: &Gate, piece: &Piece, lawful: &Lawful) -> Result<ArrayRef> {
+    let members = piece.selection.members(|picks| {
+        let members = gate.standing.members();
+        let mut texts = Vec::with_capacity(picks.len());
+        for pick in picks {
+            let member = members.of(pick.number).ok_or_else(nobody)?;
+            let mut text = MemberText::default();
+            hex::encode_to_slice(member.as_bytes(), &mut text).map_err(|_| nobody())?;
+            texts.push(text);
+        }
+        Ok(texts)
+    })?;
     let rows = lawful.batch.num_rows();
-    let mut digits = Vec::with_capacity(rows * DIGITS);
-    let members = gate.standing.members();
-    for (number, span) in &lawful.spans {
-        let member = members.of(*number).ok_or_else(nobody)?;
-        let mut text = [0; DIGITS];
-        hex::encode_to_slice(member.as_bytes(), &mut text).map_err(|_| nobody())?;
+    let mut digits = Vec::with_capacity(rows * size_of::<MemberText>());
+    for (pick, (_, span)) in lawful.spans.iter().enumerate() {
+        let text = members.get(lawful.first_pick + pick).ok_or_else(nobody)?;
         for _row in span.clone() {
-            digits.extend_from_slice(&text);
+            digits.extend_from_slice(text);
         }
     }
-    drop(members);
-    let offsets = OffsetBuffer::from_repeated_length(DIGITS, rows);
+    let offsets = OffsetBuffer::from_repeated_length(size_of::<MemberText>(), rows);
     let ids = StringArray::try_new(offsets, digits.into(), None);
     Ok(Arc::new(ids.map_err(|_| nobody())?))
 }
@@ -261,13 +269,14 @@ fn belonging(contacts: &RecordBatch) -> Result<BooleanArray> {
 fn event_rows(
     gate: &Gate,
     input: &Input,
+    piece: &Piece,
     lawful: &Lawful,
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         columns.push(match field.name().as_str() {
-            MEMBER_ID => member_ids(gate, lawful)?,
+            MEMBER_ID => member_ids(gate, piece, lawful)?,
             "properties" if gate.guards.stand(Guard::DeclaredNames) => gate
                 .private
                 .without(&present(&lawful.batch, "properties", schema)?)

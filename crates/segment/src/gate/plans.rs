@@ -52,7 +52,7 @@ impl Basis {
     }
 }
 
-/// The latest plans, bounded by the rows that they name.
+/// The latest plans, bounded by the runs that they name.
 #[derive(Debug)]
 pub(crate) struct PlanCache {
     budget: usize,
@@ -60,7 +60,7 @@ pub(crate) struct PlanCache {
 }
 
 impl PlanCache {
-    /// A cache of plans of at most `budget` rows together.
+    /// A cache of plans of at most `budget` runs together.
     pub(crate) fn new(budget: usize) -> Self {
         Self {
             budget,
@@ -86,7 +86,7 @@ impl PlanCache {
         // What it takes the place of can hardly be asked for again: only time goes back to it, and verdicts do not.
         held.retain(|(basis, _)| basis.table != table || basis.declared != gate.declared);
         held.push_back((Basis::of(gate, table), Arc::clone(&plan)));
-        while held.iter().map(|(_, plan)| rows(plan)).sum::<usize>() > self.budget {
+        while held.iter().map(|(_, plan)| runs(plan)).sum::<usize>() > self.budget {
             held.pop_front();
         }
         Ok(plan)
@@ -100,6 +100,69 @@ impl PlanCache {
     }
 }
 
-fn rows(plan: &Plan) -> usize {
-    plan.iter().flatten().map(Work::rows).sum()
+fn runs(plan: &Plan) -> usize {
+    plan.iter().flatten().map(Work::runs).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_event::ConsentDecision;
+
+    use super::*;
+    use crate::LawfulSession;
+    use crate::gate::work;
+    use crate::tests::world::{World, decide, fresh};
+
+    fn plan(session: &LawfulSession, table: Table) -> Arc<Plan> {
+        let shape = session.shapes.iter().find(|shape| shape.table == table);
+        work::plan(&session.gate, shape.expect("a table of the purpose")).expect("a plan")
+    }
+
+    fn opened(world: &World) -> LawfulSession {
+        world.clock.tick();
+        world.open("marketing")
+    }
+
+    #[test]
+    fn a_plan_holds_until_a_verdict_changes() {
+        let world = fresh();
+        let (before, other) = (opened(&world), world.open("sales"));
+        let [members, events] = [Table::Members, Table::Events].map(|table| plan(&before, table));
+        let of_sales = plan(&other, Table::Members);
+        let again = opened(&world);
+        assert!(again.gate.standing.evaluated_at() > before.gate.standing.evaluated_at());
+        assert!(Arc::ptr_eq(&members, &plan(&again, Table::Members)));
+        assert!(Arc::ptr_eq(&events, &plan(&again, Table::Events)));
+
+        decide(&world, 0, ConsentDecision::withdrawn("marketing"));
+        let after = opened(&world);
+        for (table, before) in [(Table::Members, members), (Table::Events, events)] {
+            let after = plan(&after, table);
+            assert!(rows(&after) < rows(&before), "{table}");
+        }
+        // Another purpose is not concerned.
+        assert!(Arc::ptr_eq(
+            &of_sales,
+            &plan(&world.open("sales"), Table::Members)
+        ));
+    }
+
+    #[test]
+    fn plans_that_name_too_many_runs_are_not_kept() {
+        let world = fresh();
+        let session = opened(&world);
+        let made = plan(&session, Table::Members);
+        for (budget, kept) in [(runs(&made), true), (runs(&made) - 1, false)] {
+            let cache = PlanCache::new(budget);
+            let again = || Ok(Plan::clone(&made));
+            let plan = cache.get(&session.gate, Table::Members, again);
+            assert_eq!(runs(&plan.expect("a plan")), runs(&made), "kept or not");
+            let known = cache.known(&session.gate, Table::Members);
+            assert_eq!(known.is_some(), kept);
+        }
+    }
+
+    fn rows(plan: &Plan) -> usize {
+        plan.iter().flatten().map(Work::rows).sum()
+    }
 }

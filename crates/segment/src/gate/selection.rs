@@ -4,6 +4,7 @@
 //! predicate of the query takes part, so what a query asks can never change which denied rows are looked at (none).
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
@@ -31,7 +32,12 @@ pub(crate) struct Selection {
     pub(crate) rows: usize,
     /// How many rows of the group were passed, read or not.
     passed: usize,
+    /// The member of each pick, as text, from when it is first asked for.
+    members: OnceLock<Vec<MemberText>>,
 }
+
+/// The id of a member in hexadecimal digits.
+pub(crate) type MemberText = [u8; 32];
 
 impl Selection {
     fn of_group(group: usize) -> Self {
@@ -56,6 +62,23 @@ impl Selection {
         self.passed = start + rows;
         self.rows += rows;
         self.picks.push(run);
+    }
+
+    /// The member of each pick, as text: by `member_of`, which is asked once.
+    ///
+    /// # Errors
+    /// Those of `members_of`.
+    pub(crate) fn members<E>(
+        &self,
+        members_of: impl FnOnce(&[Run]) -> Result<Vec<MemberText>, E>,
+    ) -> Result<&[MemberText], E> {
+        match self.members.get() {
+            Some(members) => Ok(members),
+            None => {
+                let members = members_of(&self.picks)?;
+                Ok(self.members.get_or_init(|| members))
+            }
+        }
     }
 
     /// The same as the Parquet reader wants it.
@@ -111,12 +134,23 @@ pub(crate) fn deal(
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
     picks: &'a [Run],
+    passed: usize,
+    /// Rows of the next pick that were seen.
     used: u32,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(picks: &'a [Run]) -> Self {
-        Self { picks, used: 0 }
+        Self {
+            picks,
+            passed: 0,
+            used: 0,
+        }
+    }
+
+    /// How many picks were seen to their end.
+    pub(crate) const fn passed(&self) -> usize {
+        self.passed
     }
 
     /// The subjects of the next `rows` rows: each with its rows within the batch. `None` when the reader returned more
@@ -132,6 +166,7 @@ impl<'a> Walk<'a> {
             start += taken;
             if taken == available {
                 self.picks = &self.picks[1..];
+                self.passed += 1;
                 self.used = 0;
             } else {
                 self.used += u32::try_from(taken).unwrap_or(u32::MAX);
@@ -207,7 +242,9 @@ mod tests {
         let picks = [run(1, 3), run(2, 2)];
         let mut walk = Walk::new(&picks);
         assert_eq!(walk.next(2), Some(vec![(1, 0..2)]));
+        assert_eq!(walk.passed(), 0, "its last row is still to come");
         assert_eq!(walk.next(2), Some(vec![(1, 0..1), (2, 1..2)]));
+        assert_eq!(walk.passed(), 1);
         assert!(!walk.is_finished());
         assert_eq!(walk.next(1), Some(vec![(2, 0..1)]));
         assert!(walk.is_finished());

@@ -102,6 +102,14 @@ impl Standing {
     }
 }
 
+impl Cover {
+    /// Whether it covers everybody who is lawful.
+    pub(crate) fn is_for_all_lawful(&self) -> bool {
+        let mut masks = std::iter::once(&self.at).chain(&self.now);
+        masks.all(CategoryMask::covers_all_lawful)
+    }
+}
+
 /// The verdicts that cover one category.
 #[derive(Debug, Clone)]
 pub(crate) struct Cover {

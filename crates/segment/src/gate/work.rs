@@ -51,17 +51,23 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        let (some, others) = match self {
+            Self::Straight(piece) => (std::slice::from_ref(piece), &[][..]),
+            Self::Gathered(pieces) => (&pieces[..], &[][..]),
+            Self::Accounts { accounts, contacts } => (&accounts[..], &contacts[..]),
+        };
+        some.iter().chain(others)
+    }
+
     /// How many rows are read.
     pub(crate) fn rows(&self) -> usize {
-        let sum = |pieces: &[Piece]| pieces.iter().map(|piece| piece.selection.rows).sum();
-        match self {
-            Self::Straight(piece) => piece.selection.rows,
-            Self::Gathered(pieces) => sum(pieces),
-            Self::Accounts { accounts, contacts } => {
-                let (accounts, contacts): (usize, usize) = (sum(accounts), sum(contacts));
-                accounts + contacts
-            }
-        }
+        self.pieces().map(|piece| piece.selection.rows).sum()
+    }
+
+    /// How many runs of a subject they are.
+    pub(crate) fn runs(&self) -> usize {
+        self.pieces().map(|piece| piece.selection.picks.len()).sum()
     }
 }
 

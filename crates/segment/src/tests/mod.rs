@@ -22,4 +22,4 @@ mod plain;
 mod segments;
 mod sessions;
 mod telling;
-mod world;
+pub(crate) mod world;
