@@ -130,7 +130,8 @@ impl Projector {
     }
 
     /// As [`Projector::run_once`]; then, where nothing is left to fold, puts files together until readers find nearly every
-    /// member in one place. What the tables say does not change.
+    /// member in one place, if it has not spent more than a tenth of the time since on that before. What the tables say does
+    /// not change.
     ///
     /// # Errors
     /// As [`Projector::run_once`].

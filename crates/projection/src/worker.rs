@@ -21,7 +21,7 @@ use crate::settings::{FailPoint, Settings, Step};
 use crate::shard::{Line, Next, Shard, Standing};
 use crate::storage::Storage;
 use crate::take_in::Tools;
-use crate::upkeep::When;
+use crate::upkeep::{Rests, When};
 use crate::{Counts, Definitions, Error, Manifest, Owner, metrics};
 
 /// What a run wants to hold, and what it folds with.
@@ -47,6 +47,7 @@ pub(crate) struct Worker {
     newest: Option<Arc<Manifest>>,
     pub(crate) held: BTreeMap<u32, Held>,
     pub(crate) progress: Progress,
+    rests: Rests,
 }
 
 impl Worker {
@@ -69,6 +70,7 @@ impl Worker {
             newest: None,
             held: BTreeMap::new(),
             progress: Progress::default(),
+            rests: Rests::default(),
         }
     }
 
@@ -257,8 +259,10 @@ impl Worker {
         if self.base().generation() != before {
             self.clean()?;
         }
-        if when == When::AtRest {
+        let begin = Instant::now();
+        if when == When::AtRest && self.rests.are_due(begin) {
             self.put_together(&resting, when)?;
+            self.rests.note(begin, Instant::now());
         }
         self.report(end)
     }

@@ -54,6 +54,35 @@ pub fn snapshot(dir: &Path) -> Snapshot {
     Snapshot::latest(dir).unwrap().unwrap()
 }
 
+/// Whoever has nothing more to fold puts the files together, and says what it said before.
+#[tokio::test]
+async fn at_rest_a_shard_has_one_file_a_table() {
+    let room = Room::new();
+    let journal = room.journal(story(9, 300, 8, true));
+    let small = Settings {
+        batch_records: 20,
+        ..settings()
+    };
+    let mut projector = open(&room, "projection", &journal, &definitions(), small);
+    projector.run_once().await.unwrap();
+    let busy = newest(&room, "projection");
+    let files = |snapshot: &Snapshot| snapshot.files(Table::Members).len();
+    let shards = busy.manifest().shards.len();
+    assert!(files(&busy) > 2 * shards, "control: there are many");
+    let progress = projector.run_to_rest().await.unwrap();
+    assert!(progress.compacted.contains(&Table::Members) && progress.counts.records() == 0);
+    let rested = newest(&room, "projection");
+    assert!(files(&rested) <= shards);
+    assert_eq!(dump(&rested), dump(&busy));
+    let number = rested.manifest().number;
+    projector.run_to_rest().await.unwrap();
+    assert_eq!(
+        newest(&room, "projection").manifest().number,
+        number,
+        "nothing is left to do"
+    );
+}
+
 /// Everything a snapshot says.
 pub fn dump(snapshot: &Snapshot) -> Vec<(Table, Vec<String>)> {
     Table::ALL
