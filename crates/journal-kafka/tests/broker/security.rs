@@ -99,6 +99,8 @@ async fn who_is_turned_away_is_told_why() {
     let tried = cases.map(|(brokers, security, reason)| {
         let mut config = config(brokers);
         config.security = security;
+        // On a busy machine the broker's word takes a while; before it, this is an outage like any.
+        config.request_timeout = Duration::from_secs(15);
         tokio::spawn(async move {
             let error = KafkaJournal::provision(&config).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
