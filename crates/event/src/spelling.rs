@@ -53,6 +53,10 @@ impl Kind {
 /// `"P01"` from `"P01\u{200b}"` or `"P01 "`, so they must not be two people.
 #[must_use]
 pub fn clean(text: &str) -> String {
+    // Everything that ASCII has is seen, or white space.
+    if text.is_ascii() {
+        return text.trim().to_owned();
+    }
     let seen: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     // White space includes U+00A0 and U+3000.
     seen.trim().to_owned()

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -113,16 +114,17 @@ impl<'de> Visitor<'de> for Reader {
         let (mut object, mut repeated) = (Map::new(), false);
         while let Some((name, item)) = fields.next_entry::<String, Sent>()? {
             repeated |= item.repeated;
-            let value = match object.remove(&name) {
-                None => item.value,
-                Some(before) => {
-                    repeated = true;
-                    let mut all = listed(before);
-                    all.extend(listed(item.value));
-                    Value::Array(all)
+            match object.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(item.value);
                 }
-            };
-            object.insert(name, value);
+                Entry::Occupied(mut place) => {
+                    repeated = true;
+                    let mut all = listed(place.get_mut().take());
+                    all.extend(listed(item.value));
+                    place.insert(Value::Array(all));
+                }
+            }
         }
         Ok(Sent {
             value: Value::Object(object),

@@ -6,6 +6,7 @@ use assent_programme::{RegistryState, SourceDefinition, SourceKind};
 
 use crate::limits::Limits;
 use crate::outcome::{Rejected, Warning};
+use crate::tracking::Names;
 
 /// What reading one item led to.
 pub(crate) type Reading = Result<Item, Rejected>;
@@ -45,6 +46,8 @@ pub(crate) struct Context<'r> {
     pub(crate) now: Timestamp,
     /// Whether it carried `Sec-GPC: 1`.
     pub(crate) gpc: bool,
+    /// Of the properties in it.
+    pub(crate) names: &'r Names,
 }
 
 impl Context<'_> {

@@ -25,7 +25,7 @@ use crate::recent::{Mark, Recent};
 use crate::record::{Entry, Ready, Recorder, Records, TOO_MANY_LINKS};
 use crate::repeats::{Known, Repeats};
 use crate::source::{self, Caller, Source};
-use crate::tracking::{self, Body, Route};
+use crate::tracking::{self, Body, Names, Route};
 
 /// Where intake finds the registry in force, and what other processes took in. Permit has one that follows the
 /// journal.
@@ -244,7 +244,7 @@ impl Intake {
             return Err(self.noted(by, error).await?);
         }
         self.run(move |inner| {
-            let request = Request { inner, by };
+            let request = Request::new(inner, by);
             let readings = items
                 .iter()
                 .map(|item| (consent::read_sent(&request.context(), item), &item.value))
@@ -290,7 +290,7 @@ impl Intake {
             Err(error) => return Err(self.noted(by, error).await?),
         };
         self.run(move |inner| {
-            let request = Request { inner, by };
+            let request = Request::new(inner, by);
             let readings = body.items().iter().map(|item| {
                 let cx = request.context();
                 (tracking::read(&cx, route, item, body.shared(), None), item)
@@ -322,7 +322,7 @@ impl Intake {
         self.too_many(items.len())?;
         let by = self.by(&Caller::source(source.clone())).await?;
         self.run(move |inner| {
-            let request = Request { inner, by };
+            let request = Request::new(inner, by);
             let readings = items.iter().map(|item| (request.read(item), item.value()));
             request.prepare(readings, |_| String::new())
         })
@@ -338,7 +338,7 @@ impl Intake {
             gpc: false,
         };
         let inner = &self.inner;
-        let read = Request { inner, by }.read(item);
+        let read = Request::new(inner, by).read(item);
         read.map_err(|refused| refused.why)
     }
 
@@ -378,7 +378,7 @@ impl Intake {
             "mend the body and send it again",
         );
         let noted = self.run(move |inner| {
-            let request = Request { inner, by };
+            let request = Request::new(inner, by);
             let nothing = Value::Null;
             let readings = std::iter::once((Err(why.into()), &nothing));
             request.prepare(readings, |_| String::new())
@@ -454,9 +454,18 @@ struct By {
 struct Request<'i> {
     inner: &'i Inner,
     by: By,
+    names: Names,
 }
 
-impl Request<'_> {
+impl<'i> Request<'i> {
+    fn new(inner: &'i Inner, by: By) -> Self {
+        Self {
+            inner,
+            by,
+            names: Names::default(),
+        }
+    }
+
     fn context(&self) -> Context<'_> {
         Context {
             source: self.by.source.definition(),
@@ -464,6 +473,7 @@ impl Request<'_> {
             limits: &self.inner.limits,
             now: self.by.now,
             gpc: self.by.gpc,
+            names: &self.names,
         }
     }
 

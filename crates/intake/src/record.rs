@@ -93,8 +93,10 @@ pub(crate) struct Records {
     pub(crate) records: Vec<Record>,
     /// The first event of each entry; none when all of it stands already.
     pub(crate) ids: Vec<Option<EventId>>,
-    /// What need not be recorded again soon.
+    /// What need not be recorded again soon, in order.
     pub(crate) once: Vec<Mark>,
+    /// The same, to find it.
+    standing: HashSet<Mark>,
     /// What was recorded and need not be again in this request.
     said: HashSet<Mark>,
     /// Whether a link was ended, so that links have to be recorded again.
@@ -158,6 +160,7 @@ impl Recorder<'_> {
             records: Vec::new(),
             ids: Vec::with_capacity(ready.len()),
             once: Vec::new(),
+            standing: HashSet::new(),
             said: HashSet::new(),
             unlinked: false,
             strangers: BTreeSet::new(),
@@ -357,15 +360,16 @@ impl Recorder<'_> {
         for planned in ready.entry.planned() {
             let subject = of(&planned.about)?;
             let (payload, other) = payload(&planned.say, subjects, of)?;
-            let mark = once_mark(ended, subject, other, &planned.suffix);
+            let mark = || once_mark(ended, subject, other, &planned.suffix);
             match planned.often {
                 Often::Each => {}
-                Often::InRequest if !out.said.insert(mark) => continue,
+                Often::InRequest if !out.said.insert(mark()) => continue,
                 Often::InRequest => {}
                 Often::WhileItStands => {
+                    let mark = mark();
                     // After a link was ended within this request nothing of before it holds.
                     let stands = !out.unlinked && self.recent.contains(mark);
-                    if stands || out.once.contains(&mark) {
+                    if stands || !out.standing.insert(mark) {
                         continue;
                     }
                     out.once.push(mark);
@@ -374,6 +378,7 @@ impl Recorder<'_> {
             if matches!(planned.say, Say::Link { linked: false, .. }) {
                 out.unlinked = true;
                 out.once.clear();
+                out.standing.clear();
             }
             if let (Say::Link { linked: true, .. }, Some(other)) = (&planned.say, other)
                 && !links.gain(subject, other)

@@ -24,12 +24,19 @@ pub(crate) fn object<'v>(object: &'v Object, name: &str) -> Option<&'v Object> {
 
 /// A text, cleaned, or a number as a text; `None` when it is something else, empty or too long.
 pub(crate) fn plain(value: &Value) -> Option<String> {
+    written(value).filter(|text| !text.is_empty())
+}
+
+/// As [`plain`]; it may be empty.
+fn written(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => clean(text),
         Value::Number(number) => number.to_string(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
-    (!text.is_empty() && text.chars().count() <= MOST_TEXT).then_some(text)
+    // No text has more characters than bytes.
+    let fits = text.len() <= MOST_TEXT || text.chars().count() <= MOST_TEXT;
+    fits.then_some(text)
 }
 
 /// As [`plain`], for what tells people or things apart: of the numbers only those that a reader of JSON
@@ -54,21 +61,21 @@ pub(crate) fn is_rounded(value: &Value) -> bool {
 pub(crate) fn optional(object: &Object, name: &str) -> Result<Option<String>, Rejected> {
     match field(object, name) {
         None => Ok(None),
-        Some(Value::String(text)) if clean(text).is_empty() => Ok(None),
         Some(value) if is_rounded(value) => Err(Rejected::new(
             Code::FieldInvalid,
             format!("/{name}"),
             format!("{name} is a number that readers of JSON round, so it may be several"),
             "send it as a string",
         )),
-        Some(value) => plain(value).map(Some).ok_or_else(|| {
-            Rejected::new(
+        Some(value) => match written(value) {
+            Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+            None => Err(Rejected::new(
                 Code::FieldInvalid,
                 format!("/{name}"),
                 format!("{name} is not a text of at most {MOST_TEXT} characters"),
                 "send a string",
-            )
-        }),
+            )),
+        },
     }
 }
 

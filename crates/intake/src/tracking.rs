@@ -4,12 +4,14 @@ mod behaviour;
 mod body;
 mod group;
 mod identify;
+mod names;
 mod preferences;
 mod stamp;
 mod subscription;
 mod times;
 
 pub(crate) use body::Body;
+pub(crate) use names::Names;
 
 use assent_consent::Namespace;
 use assent_event::{Behaviour, ConsentDecision, Identifier};
@@ -183,14 +185,12 @@ impl People {
         object: &Object,
         named: Option<Identifier>,
     ) -> Result<Self, Rejected> {
-        Self::id(cx, object, "userId", &cx.source.namespaces.user_id)?;
-        Self::id(
-            cx,
-            object,
-            "anonymousId",
-            &cx.source.namespaces.anonymous_id,
-        )?;
-        let people = Self::readable(cx, object, named);
+        let namespaces = &cx.source.namespaces;
+        let people = Self {
+            user: Self::id(cx, object, "userId", &namespaces.user_id)?,
+            anonymous: Self::id(cx, object, "anonymousId", &namespaces.anonymous_id)?,
+            named: Self::named(cx, named),
+        };
         if people.first().is_none() {
             return Err(Rejected::new(
                 Code::NoUserAnonId,
@@ -209,8 +209,12 @@ impl People {
         Self {
             user: id("userId", &namespaces.user_id),
             anonymous: id("anonymousId", &namespaces.anonymous_id),
-            named: named.and_then(|named| cx.identifier(&named.namespace, named.value)),
+            named: Self::named(cx, named),
         }
+    }
+
+    fn named(cx: &Context<'_>, named: Option<Identifier>) -> Option<Identifier> {
+        named.and_then(|named| cx.identifier(&named.namespace, named.value))
     }
 
     fn id(

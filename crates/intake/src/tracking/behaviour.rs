@@ -1,14 +1,14 @@
 //! What somebody did: the name, the few fields every programme sums up, and the properties.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use assent_consent::PurposeId;
 use assent_event::{Behaviour, BehaviourProfile, BehaviourSensitive};
-use assent_programme::alike;
 use serde_json::Value;
 
 use super::Call;
-use super::identify::is_identifier;
+use super::names::Meaning;
 use crate::outcome::{Warning, WarningCode};
 use crate::text;
 
@@ -30,7 +30,7 @@ impl Call<'_> {
             .map(|(name, value)| (name.as_str(), value));
         for (name, value) in own.chain(given).filter(|(_, value)| !value.is_null()) {
             let kept = self.without_identifiers(name, value);
-            if kept.as_ref() != Some(value) {
+            if !matches!(kept, Some(Cow::Borrowed(_))) {
                 self.warnings.push(Warning::new(
                     WarningCode::IdentifierInProperties,
                     "/properties",
@@ -40,12 +40,12 @@ impl Call<'_> {
             let Some(value) = kept else {
                 continue;
             };
-            if let Some(declared) = self.sensitive_name(name) {
+            if let Meaning::Sensitive(declared) = self.meaning(name) {
                 // Under the declared spelling, since that is what traits and purposes name.
-                let name = if sensitive.contains_key(declared) {
+                let name = if sensitive.contains_key(&*declared) {
                     name
                 } else {
-                    declared
+                    &declared
                 };
                 sensitive.insert(name.to_owned(), value.to_string());
             } else if self.holds_sensitive(&value) {
@@ -64,51 +64,57 @@ impl Call<'_> {
         .denied(denied.iter().map(PurposeId::as_str))
     }
 
-    /// The name under which a source of the programme declares the property sensitive, or ever did.
-    fn sensitive_name(&self, name: &str) -> Option<&str> {
-        let registry = self.cx.registry;
-        let mut names = std::iter::once(self.cx.source)
-            .chain(registry.sources())
-            .chain(registry.source_versions())
-            .flat_map(|source| source.sensitive_properties.keys());
-        names
-            .find(|declared| alike(declared, name))
-            .map(String::as_str)
+    fn meaning(&self, name: &str) -> Meaning {
+        self.cx.names.meaning(self.cx, name)
+    }
+
+    fn is_identifier(&self, name: &str) -> bool {
+        matches!(self.meaning(name), Meaning::Identifier)
     }
 
     /// Whether a property within the value is declared sensitive. The value is sealed whole then.
     fn holds_sensitive(&self, value: &Value) -> bool {
         match value {
             Value::Object(fields) => fields.iter().any(|(name, value)| {
-                self.sensitive_name(name).is_some() || self.holds_sensitive(value)
+                matches!(self.meaning(name), Meaning::Sensitive(_)) || self.holds_sensitive(value)
             }),
             Value::Array(items) => items.iter().any(|item| self.holds_sensitive(item)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
         }
     }
 
-    /// The value without direct identifiers in it; `None` when it is one.
-    fn without_identifiers(&self, name: &str, value: &Value) -> Option<Value> {
-        if is_identifier(self.cx, name) {
+    /// Whether a property within the value is a direct identifier.
+    fn holds_identifier(&self, value: &Value) -> bool {
+        match value {
+            Value::Object(fields) => fields
+                .iter()
+                .any(|(name, value)| self.is_identifier(name) || self.holds_identifier(value)),
+            Value::Array(items) => items.iter().any(|item| self.holds_identifier(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+
+    /// The value without direct identifiers in it, as it was where it has none; `None` when it is one.
+    fn without_identifiers<'v>(&self, name: &str, value: &'v Value) -> Option<Cow<'v, Value>> {
+        if self.is_identifier(name) {
             return None;
         }
-        Some(match value {
-            Value::Object(fields) => Value::Object(
-                fields
-                    .iter()
-                    .filter_map(|(name, value)| {
-                        Some((name.clone(), self.without_identifiers(name, value)?))
-                    })
-                    .collect(),
-            ),
-            Value::Array(items) => Value::Array(
-                items
-                    .iter()
-                    .filter_map(|item| self.without_identifiers("", item))
-                    .collect(),
-            ),
+        if !self.holds_identifier(value) {
+            return Some(Cow::Borrowed(value));
+        }
+        let kept = |name: &str, value| self.without_identifiers(name, value).map(Cow::into_owned);
+        Some(Cow::Owned(match value {
+            Value::Object(fields) => {
+                let fields = fields.iter();
+                let kept =
+                    fields.filter_map(|(name, value)| Some((name.clone(), kept(name, value)?)));
+                Value::Object(kept.collect())
+            }
+            Value::Array(items) => {
+                Value::Array(items.iter().filter_map(|item| kept("", item)).collect())
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
-        })
+        }))
     }
 }
 
