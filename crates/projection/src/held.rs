@@ -83,4 +83,10 @@ impl Held {
         self.base = shard.clone();
         self.now = shard.clone();
     }
+
+    /// Gives up what was done since it was committed.
+    pub(crate) fn restore(&mut self) {
+        self.now = self.base.clone();
+        self.staged.clear();
+    }
 }

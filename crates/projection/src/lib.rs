@@ -124,6 +124,7 @@ mod names;
 mod owner;
 mod progress;
 mod projector;
+mod rests;
 mod seen;
 mod settings;
 mod shard;

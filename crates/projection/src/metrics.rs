@@ -15,6 +15,7 @@ const BATCH: &str = "assent_projection_batch_records";
 const COMMITS: &str = "assent_projection_commits_total";
 const COMMIT: &str = "assent_projection_commit_seconds";
 const COMPACTIONS: &str = "assent_projection_compactions_total";
+const NOT_PUT_TOGETHER: &str = "assent_projection_rests_failed_total";
 const POSITION: &str = "assent_projection_position";
 
 /// Tells the recorder what the numbers mean.
@@ -31,6 +32,10 @@ pub fn describe() {
         "From a batch in memory to its manifest, compaction included"
     );
     describe_counter!(COMPACTIONS, "Compactions, by table");
+    describe_counter!(
+        NOT_PUT_TOGETHER,
+        "Shards whose files could not be put together at rest; the log says why"
+    );
     describe_gauge!(
         POSITION,
         "The next position the projection folds, by topic and partition"
@@ -55,6 +60,7 @@ pub(crate) fn batch(counts: &Counts, took: Duration) {
 /// A manifest is in force in which the shards held stand there.
 pub(crate) fn committed<'c>(stands: impl Iterator<Item = &'c Checkpoint>) {
     counter!(COMMITS).increment(1);
+    counter!(NOT_PUT_TOGETHER).increment(0);
     for table in Table::ALL {
         // There from the first commit on: what was never counted is no number to reckon with.
         counter!(COMPACTIONS, "table" => table.as_str()).increment(0);
@@ -71,4 +77,9 @@ pub(crate) fn committed<'c>(stands: impl Iterator<Item = &'c Checkpoint>) {
 /// A table's files were merged.
 pub(crate) fn compacted(table: Table) {
     counter!(COMPACTIONS, "table" => table.as_str()).increment(1);
+}
+
+/// The files of a shard could not be put together at rest.
+pub(crate) fn not_put_together() {
+    counter!(NOT_PUT_TOGETHER).increment(1);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use assent_event::topics;
 use assent_journal::{Alone, Checkpoint, Group, Journal, ReadLimit, Topic};
@@ -13,9 +13,9 @@ use tokio::sync::watch;
 
 use crate::held::ShardBatch;
 use crate::progress::Progress;
+use crate::rests::Rests;
 use crate::settings::{FailPoint, NoFailPoint, Settings};
 use crate::storage::{LocalStorage, Storage};
-use crate::upkeep::When;
 use crate::worker::{Wish, Worker, partitions_of};
 use crate::{Definitions, Error, ErrorKind, Owner};
 
@@ -66,6 +66,7 @@ pub struct Projector {
     settings: Settings,
     topics: [Topic; 2],
     worker: Arc<Mutex<Worker>>,
+    rests: Rests,
 }
 
 impl Projector {
@@ -104,6 +105,7 @@ impl Projector {
             settings,
             topics: [topics::PROFILE, topics::BEHAVIOUR].map(Topic::new),
             worker: Arc::new(Mutex::new(worker)),
+            rests: Rests::default(),
         })
     }
 
@@ -126,23 +128,46 @@ impl Projector {
     /// file to be compacted, is damaged; [`Error::Outdated`] when it must be rebuilt. Losing a shard is none: see
     /// [`Progress::fenced`].
     pub async fn run_once(&mut self) -> Result<Progress, Error> {
-        self.run_until_caught_up(When::Busy).await
+        let (end, _) = self.fold().await?;
+        self.work(move |worker| worker.report(&end)).await
     }
 
     /// As [`Projector::run_once`]; then, where nothing is left to fold, puts files together until readers find nearly every
     /// member in one place, if it has not spent more than a tenth of the time since on that before. What the tables say does
-    /// not change.
+    /// not change. Files that cannot be put together stay as they are, and a warning is logged.
     ///
     /// # Errors
     /// As [`Projector::run_once`].
     pub async fn run_to_rest(&mut self) -> Result<Progress, Error> {
-        self.run_until_caught_up(When::AtRest).await
+        let (end, resting) = self.fold().await?;
+        let begin = Instant::now();
+        if self.rests.are_due(begin) {
+            let done = self.rest(resting).await;
+            self.rests.note(begin, Instant::now());
+            done?;
+        }
+        self.work(move |worker| worker.report(&end)).await
     }
 
-    async fn run_until_caught_up(&mut self, then: When) -> Result<Progress, Error> {
+    /// Folds what there is now. Where the journal ended, and the shards that stand there.
+    async fn fold(&mut self) -> Result<(Checkpoint, BTreeSet<u32>), Error> {
         let (stands, end) = self.begin().await?;
         self.catch_up(stands, &end).await?;
-        self.work(move |worker| worker.settle(&end, then)).await
+        let until = end.clone();
+        let resting = self.work(move |worker| worker.settle(&until)).await?;
+        Ok((end, resting))
+    }
+
+    /// Puts the files of shards together, one shard after the other: each may take long, and the group hears of each.
+    async fn rest(&self, shards: BTreeSet<u32>) -> Result<(), Error> {
+        for shard in shards {
+            if self.is_regrouped() {
+                break;
+            }
+            self.group.working();
+            self.work(move |worker| worker.rest(shard)).await?;
+        }
+        Ok(())
     }
 
     /// Has everything the journal retains folded into a new generation, here for the shards held and by the other
@@ -223,6 +248,11 @@ impl Projector {
         Ok(self.assigned.borrow_and_update().clone())
     }
 
+    /// Whether the group has given other shards since, or was left.
+    fn is_regrouped(&self) -> bool {
+        self.assigned.has_changed().unwrap_or(true)
+    }
+
     /// How many shards there are: the partitions of either topic.
     fn partitions(&self) -> Result<u32, Error> {
         let [profile, behaviour] = &self.topics;
@@ -274,7 +304,7 @@ impl Projector {
             );
             done?;
             ahead = next?;
-            if self.assigned.has_changed().unwrap_or(true) {
+            if self.is_regrouped() {
                 return Ok(());
             }
         }

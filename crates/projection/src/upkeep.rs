@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use assent_consent::SubjectId;
 use assent_programme::TraitCatalog;
@@ -48,31 +47,9 @@ pub(crate) enum When {
     AtRest,
 }
 
-/// Of the time, one part in so many at most goes into putting files together at rest: a stream that leaves a moment's rest
-/// after each commit would else be held up by it.
-const SHARE: u32 = 10;
-
-/// When files were last put together at rest, and how long that took.
-#[derive(Debug, Default)]
-pub(crate) struct Rests {
-    last: Option<(Instant, Duration)>,
-}
-
-impl Rests {
-    /// Whether it is time again.
-    pub(crate) fn are_due(&self, now: Instant) -> bool {
-        self.last
-            .is_none_or(|(end, took)| now.saturating_duration_since(end) >= took * (SHARE - 1))
-    }
-
-    /// Notes one.
-    pub(crate) fn note(&mut self, begin: Instant, end: Instant) {
-        self.last = Some((end, end.saturating_duration_since(begin)));
-    }
-}
-
 impl Worker {
-    /// Compacts the tables with too many files in these shards; says whether there were any. Nothing is published here.
+    /// Compacts the tables with too many files in these shards, which are as they were committed; says whether there were
+    /// any. Nothing is published here. A shard that fails is as it was, and those behind it are left alone.
     pub(crate) fn compact(&mut self, shards: &BTreeSet<u32>, when: When) -> Result<bool, Error> {
         let mut any = false;
         for number in shards {
@@ -82,8 +59,14 @@ impl Worker {
             };
             let done = held.compact(&self.tools(), when);
             let left = held.base.clone();
-            let Some(compacted) = self.unless_lost(*number, Some(&left), done)? else {
-                continue;
+            let compacted = match self.unless_lost(*number, Some(&left), done) {
+                Ok(Some(compacted)) => compacted,
+                Ok(None) => continue,
+                Err(error) => {
+                    held.restore();
+                    self.held.insert(*number, held);
+                    return Err(error);
+                }
             };
             any |= held.changed();
             self.held.insert(*number, held);
@@ -208,23 +191,5 @@ impl Held {
             line.tables.insert(table, files);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tenth_of_the_time_at_most_goes_into_rests() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut rests = Rests::default();
-        assert!(rests.are_due(start), "the first is always");
-        rests.note(start, at(2));
-        assert!(!rests.are_due(at(19)));
-        assert!(rests.are_due(at(20)));
-        rests.note(at(20), at(20));
-        assert!(rests.are_due(at(20)), "there was nothing to do");
     }
 }

@@ -21,7 +21,7 @@ use crate::settings::{FailPoint, Settings, Step};
 use crate::shard::{Line, Next, Shard, Standing};
 use crate::storage::Storage;
 use crate::take_in::Tools;
-use crate::upkeep::{Rests, When};
+use crate::upkeep::When;
 use crate::{Counts, Definitions, Error, Manifest, Owner, metrics};
 
 /// What a run wants to hold, and what it folds with.
@@ -47,7 +47,6 @@ pub(crate) struct Worker {
     newest: Option<Arc<Manifest>>,
     pub(crate) held: BTreeMap<u32, Held>,
     pub(crate) progress: Progress,
-    rests: Rests,
 }
 
 impl Worker {
@@ -70,7 +69,6 @@ impl Worker {
             newest: None,
             held: BTreeMap::new(),
             progress: Progress::default(),
-            rests: Rests::default(),
         }
     }
 
@@ -227,22 +225,21 @@ impl Worker {
             touched.insert(batch.shard);
         }
         self.commit(|_| false)?;
-        self.put_together(&touched, When::Busy)?;
+        if self.compact(&touched, When::Busy)? {
+            self.publish_compacted()?;
+        }
         self.progress.counts.add(&taken);
         metrics::batch(&taken, begin.elapsed());
         Ok(())
     }
 
-    fn put_together(&mut self, shards: &BTreeSet<u32>, when: When) -> Result<(), Error> {
-        if self.compact(shards, when)? {
-            self.commit(|_| false)?;
-            self.clean()?;
-        }
-        Ok(())
+    fn publish_compacted(&mut self) -> Result<(), Error> {
+        self.commit(|_| false)?;
+        self.clean()
     }
 
-    /// Ends a run: says which generations have caught up with `end`, compacts what has if there is time, and reports.
-    pub(crate) fn settle(&mut self, end: &Checkpoint, when: When) -> Result<Progress, Error> {
+    /// Says which generations have caught up with `end`, and returns which shards have.
+    pub(crate) fn settle(&mut self, end: &Checkpoint) -> Result<BTreeSet<u32>, Error> {
         let mut resting = BTreeSet::new();
         for held in self.held.values_mut() {
             let stands = &held.now.line().checkpoint;
@@ -259,12 +256,22 @@ impl Worker {
         if self.base().generation() != before {
             self.clean()?;
         }
-        let begin = Instant::now();
-        if when == When::AtRest && self.rests.are_due(begin) {
-            self.put_together(&resting, when)?;
-            self.rests.note(begin, Instant::now());
+        Ok(resting)
+    }
+
+    /// Puts the files of a shard together that has caught up. Where they cannot be, all stays as it was committed: whoever
+    /// reads can do without, and whatever else is folded must not wait for it.
+    pub(crate) fn rest(&mut self, shard: u32) -> Result<(), Error> {
+        match self.compact(&BTreeSet::from([shard]), When::AtRest) {
+            Ok(false) => Ok(()),
+            Ok(true) => self.publish_compacted(),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(shard, error, "the files of a shard cannot be put together");
+                metrics::not_put_together();
+                Ok(())
+            }
         }
-        self.report(end)
     }
 
     /// Asks every owner to fold everything again. Where nothing can be read, a new beginning is made.
@@ -302,7 +309,8 @@ impl Worker {
         self.report(end)
     }
 
-    fn report(&mut self, end: &Checkpoint) -> Result<Progress, Error> {
+    /// Ends a run: says what it did.
+    pub(crate) fn report(&mut self, end: &Checkpoint) -> Result<Progress, Error> {
         let manifest = self.base();
         let mut progress = std::mem::take(&mut self.progress);
         progress.number = manifest.number;

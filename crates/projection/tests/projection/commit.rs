@@ -143,6 +143,45 @@ async fn a_damaged_data_file_is_named_and_a_rebuild_mends_it() {
     assert_eq!(dump(&mended), sound);
 }
 
+/// Who has nothing to fold can do without fewer files: what is folded next must not wait for them to be mended.
+#[tokio::test]
+async fn files_that_cannot_be_put_together_at_rest_hold_nothing_up() {
+    let room = Room::new();
+    let journal = room.journal(story(7, 200, 9, false));
+    let small = Settings {
+        batch_records: 20,
+        ..settings()
+    };
+    let mut projector = open(&room, "p", &journal, &definitions(), small);
+    projector.run_once().await.unwrap();
+    let before = newest(&room, "p");
+    let shard = |snapshot: &Snapshot, number: u32| {
+        snapshot.manifest().shards[&number]
+            .live
+            .files(Table::Events)
+            .to_vec()
+    };
+    let damaged = shard(&before, 0);
+    let path = room.dir.path().join("p").join(&damaged[0].path);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[10] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+
+    let progress = projector.run_to_rest().await.unwrap();
+    assert!(progress.shards.contains_key(&0), "the shard is still held");
+    let after = newest(&room, "p");
+    assert_eq!(shard(&after, 0), damaged, "nothing replaces it");
+    assert_eq!(shard(&after, 1).len(), 1, "the others are put together");
+    // Nobody takes anything over again, and what comes is folded.
+    let number = after.manifest().number;
+    projector.run_to_rest().await.unwrap();
+    assert_eq!(newest(&room, "p").manifest().number, number);
+    let more = vec![draft(999, 1, DAY, Traits::new().value("city", "x"))];
+    room.append(&journal, more);
+    let progress = projector.run_to_rest().await.unwrap();
+    assert_eq!(progress.counts.folded, 1);
+}
+
 #[tokio::test]
 async fn compaction_never_spreads_damage() {
     let room = Room::new();

@@ -16,8 +16,8 @@ use rand::rngs::StdRng;
 
 use crate::catalog::definitions;
 use crate::fleet::{Act, Assigned, Fleet};
-use crate::memory_journal::PARTITIONS;
-use crate::replay::{assert_same, at_once, dump, settings};
+use crate::memory_journal::{MemoryJournal, PARTITIONS};
+use crate::replay::{assert_same, at_once, dump, newest, settings};
 use crate::rivals::extended;
 use crate::story::{Room, story, subject, topics};
 
@@ -437,34 +437,94 @@ async fn whoever_has_left_the_group_folds_no_more() {
     assert!(matches!(error, Error::GroupLeft), "{error}");
 }
 
+/// A group that counts how often it heard of the work, and gives `then` when it heard so often.
+struct Hearing {
+    given: tokio::sync::watch::Sender<BTreeSet<u32>>,
+    heard: AtomicUsize,
+    then: (usize, BTreeSet<u32>),
+}
+
+impl Hearing {
+    fn new(often: usize, then: impl Into<BTreeSet<u32>>) -> Arc<Self> {
+        Arc::new(Self {
+            given: tokio::sync::watch::Sender::new((0..PARTITIONS).collect()),
+            heard: AtomicUsize::new(0),
+            then: (often, then.into()),
+        })
+    }
+
+    /// How often since it was asked last.
+    fn heard(&self) -> usize {
+        self.heard.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Group for Hearing {
+    fn shards(&self) -> tokio::sync::watch::Receiver<BTreeSet<u32>> {
+        self.given.subscribe()
+    }
+
+    fn working(&self) {
+        if self.heard.fetch_add(1, Ordering::SeqCst) + 1 == self.then.0 {
+            self.given.send_replace(self.then.1.clone());
+        }
+    }
+}
+
+fn few() -> Settings {
+    Settings {
+        batch_records: 4,
+        ..settings()
+    }
+}
+
+fn heard_by(group: &Arc<Hearing>, room: &Room, journal: &Arc<MemoryJournal>) -> Projector {
+    let mut parts = room.alone("p", journal.clone());
+    parts.group = group.clone();
+    Projector::open(parts, definitions(), few()).unwrap()
+}
+
 /// A group of several takes the shards from one that is not heard: with every batch, and when there is nothing to do.
 #[tokio::test]
 async fn the_group_hears_of_every_step() {
-    struct Hearing(tokio::sync::watch::Sender<BTreeSet<u32>>, AtomicUsize);
-    impl Group for Hearing {
-        fn shards(&self) -> tokio::sync::watch::Receiver<BTreeSet<u32>> {
-            self.0.subscribe()
-        }
-
-        fn working(&self) {
-            self.1.fetch_add(1, Ordering::SeqCst);
-        }
-    }
     let room = Room::new();
     let journal = room.journal(story(35, 40, 3, false));
-    let shards = tokio::sync::watch::Sender::new((0..PARTITIONS).collect());
-    let group = Arc::new(Hearing(shards, AtomicUsize::new(0)));
-    let mut parts = room.alone("p", journal);
-    parts.group = group.clone();
-    let few = Settings {
-        batch_records: 4,
-        ..settings()
-    };
-    let mut projector = Projector::open(parts, definitions(), few).unwrap();
-    let heard = || group.1.swap(0, Ordering::SeqCst);
+    let group = Hearing::new(usize::MAX, []);
+    let mut projector = heard_by(&group, &room, &journal);
     assert_eq!(projector.run_once().await.unwrap().counts.folded, 40);
-    let working = heard();
+    let working = group.heard();
     assert!(working >= 10, "{working} signs of life in ten batches");
     projector.run_once().await.unwrap();
-    assert!(heard() >= 1, "idle is a step, too");
+    assert_eq!(group.heard(), 1, "idle is a step, too");
+    projector.run_to_rest().await.unwrap();
+    let shards = PARTITIONS as usize;
+    assert_eq!(group.heard(), 1 + shards, "each shard at rest is one");
+}
+
+/// Between two shards whose files are put together a projector sees that it is to have others.
+#[tokio::test]
+async fn a_shard_that_is_given_away_is_not_put_together_any_more() {
+    let room = Room::new();
+    let journal = room.journal(story(36, 200, 9, false));
+    heard_by(&Hearing::new(usize::MAX, []), &room, &journal)
+        .run_once()
+        .await
+        .unwrap();
+    let files = || {
+        let manifest = newest(&room, "p").manifest().clone();
+        let shards = manifest.shards.values();
+        shards
+            .map(|shard| shard.live.files(Table::Members).len())
+            .collect::<Vec<_>>()
+    };
+    let before = files();
+    assert!(before.iter().all(|files| *files > 2), "control: {before:?}");
+    // It is heard of at the beginning, and then before each shard.
+    let progress = heard_by(&Hearing::new(2, [0]), &room, &journal)
+        .run_to_rest()
+        .await
+        .unwrap();
+    assert_eq!(progress.fenced, []);
+    let after = files();
+    assert_eq!((after[0], &after[1..]), (1, &before[1..]));
 }
