@@ -59,7 +59,7 @@ pub struct Limits {
     /// How many threads a query may use.
     pub partitions: usize,
     /// Runs of subjects held in memory over all files, 8 bytes each; and a quarter as many in plans kept for the next query,
-    /// 8 bytes each, and 32 more where members are asked for by id.
+    /// 12 bytes each, and 32 more where members are asked for by id.
     pub cached_runs: usize,
     /// Queries that may run at once; the others wait, and their waiting counts against `timeout`.
     pub concurrent: usize,

@@ -29,7 +29,7 @@ pub(crate) struct ProfileFile {
     stored: StoredFile,
     pub(crate) metadata: ArrowReaderMetadata,
     /// Rows per row group.
-    pub(crate) groups: Vec<usize>,
+    pub(crate) groups: Vec<u32>,
     pub(crate) runs: Vec<Run>,
     /// Runs whose subject had no number, by index, in ascending order.
     pub(crate) unknown: Vec<(usize, SubjectId)>,
@@ -50,13 +50,13 @@ impl ProfileFile {
         let rows = stored.data().rows;
         let metadata =
             ArrowReaderMetadata::load(&file, options).map_err(|error| unreadable(&error))?;
-        let groups: Vec<usize> = metadata
+        let groups: Vec<u32> = metadata
             .metadata()
             .row_groups()
             .iter()
-            .map(|group| usize::try_from(group.num_rows()).unwrap_or(0))
+            .map(|group| u32::try_from(group.num_rows()).unwrap_or(0))
             .collect();
-        if groups.iter().sum::<usize>() as u64 != rows {
+        if groups.iter().copied().map(u64::from).sum::<u64>() != rows {
             return Err(damaged("its row count is not the manifest's"));
         }
         let place = |name, missing| {

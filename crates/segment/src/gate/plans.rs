@@ -2,13 +2,16 @@
 //!
 //! A plan is looked up by everything that decides which rows are read: the files, the purpose, the definitions, and every
 //! verdict. The last is compared by what sets of verdicts share, so whoever is withdrawn makes another plan be made (I2).
+//!
+//! Plans keep the files that they read from being forgotten, so those of other manifests than the latest go at once. What a
+//! session reads that looks back is not kept.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use assent_consent::Use;
 use assent_programme::RegistryState;
-use assent_projection::Table;
+use assent_projection::{Owner, Table};
 
 use super::place::Gate;
 use super::standing::Standing;
@@ -16,11 +19,19 @@ use super::work::{Plan, Work};
 use crate::error::Result;
 use crate::guards::Guards;
 
+/// A number is given once by one writer; a projection that was begun anew may give it again.
+type ManifestId = (u64, Owner);
+
+fn manifest_of(gate: &Gate) -> Option<ManifestId> {
+    let manifest = gate.snapshot.as_ref()?.manifest();
+    Some((manifest.number, manifest.writer))
+}
+
 /// What a plan rests on.
 #[derive(Debug)]
 struct Basis {
     table: Table,
-    manifest: u64,
+    manifest: Option<ManifestId>,
     declared: Use,
     standing: Standing,
     registry: Arc<RegistryState>,
@@ -32,7 +43,7 @@ impl Basis {
     fn of(gate: &Gate, table: Table) -> Self {
         Self {
             table,
-            manifest: gate.manifest(),
+            manifest: manifest_of(gate),
             declared: gate.declared.clone(),
             standing: gate.standing.clone(),
             registry: Arc::clone(&gate.registry),
@@ -43,7 +54,7 @@ impl Basis {
 
     fn is_that_of(&self, gate: &Gate, table: Table) -> bool {
         self.table == table
-            && self.manifest == gate.manifest()
+            && self.manifest == manifest_of(gate)
             && self.declared == gate.declared
             && self.partitions == gate.partitions
             && self.guards == gate.guards
@@ -51,6 +62,9 @@ impl Basis {
             && gate.standing.is_unchanged_since(&self.standing)
     }
 }
+
+/// As how many runs a plan counts at least, for what it is beside them.
+const LEAST: usize = 512;
 
 /// The latest plans, bounded by the runs that they name.
 #[derive(Debug)]
@@ -82,11 +96,18 @@ impl PlanCache {
             return Ok(plan);
         }
         let plan = Arc::new(make()?);
+        if gate.standing.looks_back() {
+            return Ok(plan);
+        }
+        let basis = Basis::of(gate, table);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         // What it takes the place of can hardly be asked for again: only time goes back to it, and verdicts do not.
-        held.retain(|(basis, _)| basis.table != table || basis.declared != gate.declared);
-        held.push_back((Basis::of(gate, table), Arc::clone(&plan)));
-        while held.iter().map(|(_, plan)| runs(plan)).sum::<usize>() > self.budget {
+        held.retain(|(known, _)| {
+            known.manifest == basis.manifest
+                && (known.table != table || known.declared != basis.declared)
+        });
+        held.push_back((basis, Arc::clone(&plan)));
+        while held.iter().map(|(_, plan)| weight(plan)).sum::<usize>() > self.budget {
             held.pop_front();
         }
         Ok(plan)
@@ -100,8 +121,9 @@ impl PlanCache {
     }
 }
 
-fn runs(plan: &Plan) -> usize {
-    plan.iter().flatten().map(Work::runs).sum()
+/// In runs.
+fn weight(plan: &Plan) -> usize {
+    LEAST + plan.iter().flatten().map(Work::runs).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -111,7 +133,7 @@ mod tests {
     use super::*;
     use crate::LawfulSession;
     use crate::gate::work;
-    use crate::tests::world::{World, decide, fresh};
+    use crate::tests::world::{World, days_ago, decide, fresh};
 
     fn plan(session: &LawfulSession, table: Table) -> Arc<Plan> {
         let shape = session.shapes.iter().find(|shape| shape.table == table);
@@ -152,14 +174,46 @@ mod tests {
         let world = fresh();
         let session = opened(&world);
         let made = plan(&session, Table::Members);
-        for (budget, kept) in [(runs(&made), true), (runs(&made) - 1, false)] {
+        for (budget, kept) in [(weight(&made), true), (weight(&made) - 1, false)] {
             let cache = PlanCache::new(budget);
             let again = || Ok(Plan::clone(&made));
             let plan = cache.get(&session.gate, Table::Members, again);
-            assert_eq!(runs(&plan.expect("a plan")), runs(&made), "kept or not");
+            assert_eq!(rows(&plan.expect("a plan")), rows(&made), "kept or not");
             let known = cache.known(&session.gate, Table::Members);
             assert_eq!(known.is_some(), kept);
         }
+    }
+
+    /// They would keep files in memory that nobody reads any more.
+    #[test]
+    fn plans_of_an_earlier_manifest_go_when_one_of_a_later_comes() {
+        let world = fresh();
+        let session = opened(&world);
+        let cache = PlanCache::new(usize::MAX);
+        let get = |gate: &Gate, table| cache.get(gate, table, || Ok(Plan::new())).expect("a plan");
+        get(&session.gate, Table::Members);
+        get(&session.gate, Table::Events);
+        assert_eq!(cache.held.lock().expect("sound").len(), 2);
+        let later = Gate {
+            snapshot: None,
+            ..session.gate.clone()
+        };
+        get(&later, Table::Members);
+        assert_eq!(cache.held.lock().expect("sound").len(), 1);
+        assert!(cache.known(&session.gate, Table::Events).is_none());
+        assert!(cache.known(&later, Table::Members).is_some());
+    }
+
+    /// It would take the place of the plan of the present.
+    #[test]
+    fn plans_of_sessions_that_look_back_are_not_kept() {
+        let world = fresh();
+        let session = opened(&world);
+        let now = plan(&session, Table::Members);
+        let back = world.open_as_of("marketing", Some(days_ago(30)));
+        assert!(rows(&plan(&back, Table::Members)) > 0);
+        assert!(back.gate.plans.known(&back.gate, Table::Members).is_none());
+        assert!(Arc::ptr_eq(&plan(&opened(&world), Table::Members), &now));
     }
 
     fn rows(plan: &Plan) -> usize {

@@ -27,11 +27,10 @@ pub(crate) struct Selection {
     pub(crate) group: usize,
     /// The runs that are read, split at the borders of the row group.
     pub(crate) picks: Vec<Run>,
-    selectors: Vec<RowSelector>,
+    /// At which row of the group each pick begins. A row group has fewer rows than that counts.
+    starts: Vec<u32>,
     /// How many rows are read.
     pub(crate) rows: usize,
-    /// How many rows of the group were passed, read or not.
-    passed: usize,
     /// The member of each pick, as text, from when it is first asked for.
     members: OnceLock<Vec<MemberText>>,
 }
@@ -48,20 +47,15 @@ impl Selection {
     }
 
     /// Picks a run that begins at this row of the group.
-    fn pick(&mut self, start: usize, run: Run) {
-        let rows = run.rows as usize;
-        if start > self.passed {
-            self.selectors.push(RowSelector::skip(start - self.passed));
-            self.selectors.push(RowSelector::select(rows));
-        } else {
-            match self.selectors.last_mut() {
-                Some(last) => last.row_count += rows,
-                None => self.selectors.push(RowSelector::select(rows)),
-            }
-        }
-        self.passed = start + rows;
-        self.rows += rows;
+    fn pick(&mut self, start: u32, run: Run) {
+        self.rows += run.rows as usize;
+        self.starts.push(start);
         self.picks.push(run);
+    }
+
+    fn shrink_to_fit(&mut self) {
+        self.starts.shrink_to_fit();
+        self.picks.shrink_to_fit();
     }
 
     /// The member of each pick, as text: by `member_of`, which is asked once.
@@ -83,7 +77,22 @@ impl Selection {
 
     /// The same as the Parquet reader wants it.
     pub(crate) fn to_parquet(&self) -> RowSelection {
-        RowSelection::from(self.selectors.clone())
+        let mut selectors: Vec<RowSelector> = Vec::new();
+        let mut passed = 0;
+        for (start, run) in self.starts.iter().zip(&self.picks) {
+            let (start, rows) = (*start as usize, run.rows as usize);
+            if start > passed {
+                selectors.push(RowSelector::skip(start - passed));
+                selectors.push(RowSelector::select(rows));
+            } else {
+                match selectors.last_mut() {
+                    Some(last) => last.row_count += rows,
+                    None => selectors.push(RowSelector::select(rows)),
+                }
+            }
+            passed = start + rows;
+        }
+        RowSelection::from(selectors)
     }
 }
 
@@ -91,23 +100,23 @@ impl Selection {
 /// `reader_of` names the reader of a run, below `readers`, or nobody; `groups` are the row counts of the row groups.
 pub(crate) fn deal(
     runs: &[Run],
-    groups: &[usize],
+    groups: &[u32],
     readers: usize,
     mut reader_of: impl FnMut(Run) -> Option<usize>,
 ) -> Vec<Vec<Selection>> {
     let mut dealt: Vec<Vec<Selection>> = vec![Vec::new(); readers];
     let (mut group, mut start) = (0, 0);
-    for run in runs {
+    'file: for run in runs {
         let reader = Some(*run)
             .filter(|run| run.number != UNKNOWN)
             .and_then(&mut reader_of)
             .and_then(|reader| dealt.get_mut(reader));
         let mut of_reader = reader;
-        let mut rows = run.rows as usize;
+        let mut rows = run.rows;
         while rows > 0 {
             let Some(size) = groups.get(group) else {
                 // More subjects than rows: the caller has compared the two counts, so this is unreachable.
-                return dealt;
+                break 'file;
             };
             if start == *size {
                 (group, start) = (group + 1, 0);
@@ -119,13 +128,16 @@ pub(crate) fn deal(
                     selections.push(Selection::of_group(group));
                 }
                 if let Some(last) = selections.last_mut() {
-                    let rows = u32::try_from(part).unwrap_or(u32::MAX);
-                    last.pick(start, Run { rows, ..*run });
+                    last.pick(start, Run { rows: part, ..*run });
                 }
             }
             start += part;
             rows -= part;
         }
+    }
+    // They may be kept for long.
+    for selection in dealt.iter_mut().flatten() {
+        selection.shrink_to_fit();
     }
     dealt
 }

@@ -38,6 +38,11 @@ impl Standing {
         self.now.as_ref().map_or(self.at.at, |now| now.at)
     }
 
+    /// Whether the evaluation time is another than now.
+    pub(crate) const fn looks_back(&self) -> bool {
+        self.now.is_some()
+    }
+
     /// The set of the evaluation time.
     pub(crate) fn set(&self) -> &PermitSet {
         &self.at

@@ -120,12 +120,16 @@ impl World {
     }
 
     pub fn open(&self, purpose: &str) -> LawfulSession {
+        self.open_as_of(purpose, None)
+    }
+
+    pub fn open_as_of(&self, purpose: &str, as_of: Option<Timestamp>) -> LawfulSession {
         self.runtime.block_on(async {
             let asked = Asked {
                 purpose: Some(purpose.to_owned()),
                 ..Asked::default()
             };
-            LawfulSession::open(&self.engine, &self.principal("analyst"), &asked, None)
+            LawfulSession::open(&self.engine, &self.principal("analyst"), &asked, as_of)
                 .await
                 .expect("a session")
         })
