@@ -2,12 +2,12 @@
 //! once (I3), and folding everything anew gives the same (I4).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::deployed::{Brokers, Deployment, bucket, decide, ready, until};
 use crate::orders;
-use crate::proxies::bucket::{BucketProxy, Fate, Moment, Wish};
+use crate::proxies::bucket::{BucketProxy, Fate, Wish};
+use crate::proxies::{Moment, Victim};
 
 /// Orders of one request.
 const BATCH: u64 = 5;
@@ -63,23 +63,17 @@ fn a_projector_killed_at_any_step_of_a_commit_loses_nothing() {
     for (wish, moment) in STEPS {
         let projector = deployment.serve("projector", "projector");
         until("the projector to hold its shards", || ready(&projector));
-        let victim = Arc::new(AtomicU32::new(projector.pid()));
-        let killed = Arc::new(AtomicBool::new(false));
-        let tells = Arc::clone(&killed);
+        let victim = Victim::of(&projector);
+        let struck = Arc::clone(&victim);
         proxy.rule(move |seen, now| {
-            if (seen, now) != (wish, moment) || victim.load(Ordering::SeqCst) == 0 {
-                return Fate::GoesOn;
+            if (seen, now) == (wish, moment) && struck.kill() {
+                Fate::Lost
+            } else {
+                Fate::GoesOn
             }
-            let victim = victim.swap(0, Ordering::SeqCst);
-            if victim != 0 {
-                let line = ["-KILL", &victim.to_string()];
-                let kill = std::process::Command::new("kill").args(line).status();
-                tells.store(kill.is_ok_and(|kill| kill.success()), Ordering::SeqCst);
-            }
-            Fate::Lost
         });
         let begin = Instant::now();
-        while !killed.load(Ordering::SeqCst) {
+        while !victim.is_killed() {
             let orders = orders::batch(batches * BATCH, BATCH, BUYERS);
             let answer = intake.post("/v1/batch", "demo-server-key", &orders);
             assert_eq!(answer.expect("answered").status, 200);

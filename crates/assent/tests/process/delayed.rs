@@ -19,14 +19,14 @@ const ASKED: &str = "SELECT count(*) AS n FROM members WHERE city = '杭州'";
 
 #[test]
 fn a_query_waits_for_what_it_has_not_heard_and_refuses_where_it_cannot() {
+    let Some(mut deployment) = Deployment::new(Brokers::One, 1, "[profiles]\ndir = \"profiles\"")
+    else {
+        return;
+    };
     let Some(proxy) = BrokerProxy::told() else {
         eprintln!(
             "late records are skipped: set ASSENT_KAFKA_PROXIED as `cargo xtask kafka up` says"
         );
-        return;
-    };
-    let Some(deployment) = Deployment::new(Brokers::One, 1, "[profiles]\ndir = \"profiles\"")
-    else {
         return;
     };
     deployment.ok("nobody", &["topics", "--create"]);
@@ -37,7 +37,7 @@ fn a_query_waits_for_what_it_has_not_heard_and_refuses_where_it_cannot() {
     let intake = deployment.serve("intake", "intake");
     let projector = deployment.serve("projector", "projector");
     // It alone sees the brokers through the proxy.
-    let deployment = deployment
+    deployment = deployment
         .with("ASSENT_JOURNAL__KAFKA__BROKERS", proxy.address())
         .with("ASSENT_QUERY__BARRIER_TIMEOUT", "3s");
     let query = deployment.serve("query", "query");

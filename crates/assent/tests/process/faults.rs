@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::deployed::{Brokers, Deployment, bucket, ready, shards, try_asked, until};
 use crate::orders;
-use crate::proxies::bucket::{BucketProxy, Fate, Moment};
+use crate::proxies::Moment;
+use crate::proxies::bucket::{BucketProxy, Fate};
 use crate::running::{Server, decision};
 
 /// Shards of the deployment.

@@ -23,5 +23,6 @@ mod proxies;
 mod roles;
 mod running;
 mod settings;
+mod steps;
 mod stopping;
 mod traces;

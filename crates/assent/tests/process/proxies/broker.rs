@@ -1,16 +1,39 @@
-//! A proxy before the single broker, by which records come late, or nothing goes through at all.
+//! A proxy before the single broker, by which records come late, connections break at a request of some kind, or nothing
+//! goes through at all.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Door;
+use super::{Door, Moment, Rules, shut};
 
-/// Kafka's number of the request for records; a consumer's question for positions is another one.
-const FETCH: [u8; 2] = [0, 1];
+/// What a process asks of a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// To append records.
+    Append,
+    /// For records.
+    Records,
+    /// Where partitions end.
+    Ends,
+    /// Anything else.
+    Other,
+}
+
+impl Ask {
+    /// By the number that Kafka gives to each kind of request (its protocol guide, "API Keys").
+    fn of(request: &[u8]) -> Self {
+        match request {
+            [0, 0, ..] => Self::Append,
+            [0, 1, ..] => Self::Records,
+            [0, 2, ..] => Self::Ends,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// The proxy. In the beginning it lets everything through at once.
 pub struct BrokerProxy {
@@ -20,6 +43,8 @@ pub struct BrokerProxy {
 
 struct State {
     broker: String,
+    /// Whether it goes on; else the connection breaks.
+    rules: Rules<Ask, bool>,
     delay_millis: AtomicU64,
     cut: AtomicBool,
     /// Both ends of each connection, to break them.
@@ -33,6 +58,7 @@ impl BrokerProxy {
         let (broker, clients) = told.split_once(',').expect("two addresses");
         let state = Arc::new(State {
             broker: broker.to_owned(),
+            rules: Rules::all(true),
             delay_millis: AtomicU64::new(0),
             cut: AtomicBool::new(false),
             streams: Mutex::default(),
@@ -54,6 +80,16 @@ impl BrokerProxy {
     pub fn delay(&self, delay: Duration) {
         let millis = u64::try_from(delay.as_millis()).unwrap();
         self.state.delay_millis.store(millis, Ordering::SeqCst);
+    }
+
+    /// Lays a rule on what comes from now on: whether it goes on, or its connection breaks.
+    pub fn rule(&self, rule: impl Fn(Ask, Moment) -> bool + Send + Sync + 'static) {
+        self.state.rules.lay(rule);
+    }
+
+    /// Lets everything through again.
+    pub fn calm(&self) {
+        self.rule(|_, _| true);
     }
 
     /// Breaks all connections and takes no more.
@@ -83,33 +119,36 @@ impl State {
         }
         let (client_in, broker_out) = (client.try_clone()?, broker.try_clone()?);
         // By the numbers that their answers will bear.
-        let fetches = Mutex::new(HashSet::new());
+        let asks = Mutex::new(HashMap::new());
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 frames(client_in, broker_out, |request| {
-                    if request.starts_with(&FETCH)
-                        && let Some(number) = request.get(4..8)
-                    {
-                        fetches.lock().unwrap().insert(number.to_vec());
+                    let ask = Ask::of(request);
+                    let goes_on = self.rules.ask(ask, Moment::Before);
+                    if let Some(number) = request.get(4..8) {
+                        asks.lock().unwrap().insert(number.to_vec(), ask);
                     }
+                    goes_on
                 })
             });
             frames(broker, client, |answer| {
                 let number = answer.get(..4).unwrap_or_default();
-                if fetches.lock().unwrap().remove(number) {
+                let ask = asks.lock().unwrap().remove(number).unwrap_or(Ask::Other);
+                if ask == Ask::Records {
                     let delay = self.delay_millis.load(Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(delay));
                 }
+                self.rules.ask(ask, Moment::After)
             })
         })
     }
 }
 
-/// Copies messages, each after its length in four bytes, until one side is gone; then neither goes on.
+/// Copies messages, each after its length in four bytes, until one does not go on or a side is gone; then neither goes on.
 fn frames(
     mut from: TcpStream,
     mut to: TcpStream,
-    mut before: impl FnMut(&[u8]),
+    mut goes_on: impl FnMut(&[u8]) -> bool,
 ) -> std::io::Result<()> {
     let mut copy = || {
         loop {
@@ -117,13 +156,14 @@ fn frames(
             from.read_exact(&mut length)?;
             let mut message = vec![0; u32::from_be_bytes(length) as usize];
             from.read_exact(&mut message)?;
-            before(&message);
+            if !goes_on(&message) {
+                return Ok(());
+            }
             to.write_all(&length)?;
             to.write_all(&message)?;
         }
     };
     let ended = copy();
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
+    shut(&from, &to);
     ended
 }

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use super::Door;
+use super::{Door, Moment, Rules};
 
 /// What a process wants of its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +19,6 @@ pub enum Wish {
     Other,
 }
 
-/// When a rule is asked about a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// The store has not seen it.
-    Before,
-    /// The store has done what it was asked; the process does not know yet.
-    After,
-}
-
 /// What becomes of a request, or of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -39,13 +30,13 @@ pub enum Fate {
     Lost,
 }
 
-type Rule = dyn Fn(Wish, Moment) -> Fate + Send + Sync;
+type Laid = Rules<Wish, Fate>;
 
 /// The proxy. Without a rule it lets everything through.
 pub struct BucketProxy {
     door: Door,
     bucket: String,
-    rule: Arc<RwLock<Arc<Rule>>>,
+    rules: Arc<Laid>,
 }
 
 impl BucketProxy {
@@ -53,18 +44,16 @@ impl BucketProxy {
     pub fn before(address: &str) -> Self {
         let (endpoint, bucket) = address.rsplit_once('/').unwrap();
         let store = endpoint.strip_prefix("http://").unwrap().to_owned();
-        let nothing: Arc<Rule> = Arc::new(|_, _| Fate::GoesOn);
-        let rule = Arc::new(RwLock::new(nothing));
-        let present = Arc::clone(&rule);
+        let rules = Arc::new(Rules::all(Fate::GoesOn));
+        let laid = Arc::clone(&rules);
         let door = Door::open("127.0.0.1:0", move |client| {
-            let rule = Arc::clone(&present.read().unwrap_or_else(PoisonError::into_inner));
             // A connection that breaks concerns nobody but its client.
-            let _ = pass(client, &store, rule.as_ref());
+            let _ = pass(client, &store, &laid);
         });
         Self {
             door,
             bucket: bucket.to_owned(),
-            rule,
+            rules,
         }
     }
 
@@ -73,9 +62,9 @@ impl BucketProxy {
         format!("http://{}/{}", self.door.address, self.bucket)
     }
 
-    /// Lays a rule on the requests that come from now on.
+    /// Lays a rule on what comes from now on.
     pub fn rule(&self, rule: impl Fn(Wish, Moment) -> Fate + Send + Sync + 'static) {
-        *self.rule.write().unwrap() = Arc::new(rule);
+        self.rules.lay(rule);
     }
 
     /// Lets everything through again.
@@ -84,7 +73,7 @@ impl BucketProxy {
     }
 }
 
-fn pass(client: TcpStream, store: &str, rule: &Rule) -> std::io::Result<()> {
+fn pass(client: TcpStream, store: &str, rules: &Laid) -> std::io::Result<()> {
     let mut client = BufReader::new(client);
     let mut line = String::new();
     if client.read_line(&mut line)? == 0 {
@@ -109,7 +98,7 @@ fn pass(client: TcpStream, store: &str, rule: &Rule) -> std::io::Result<()> {
     let mut client = client.into_inner();
 
     let wish = wish(&line);
-    if let Some(instead) = instead(rule(wish, Moment::Before)) {
+    if let Some(instead) = instead(rules.ask(wish, Moment::Before)) {
         return client.write_all(instead);
     }
     let mut server = TcpStream::connect(store)?;
@@ -117,7 +106,7 @@ fn pass(client: TcpStream, store: &str, rule: &Rule) -> std::io::Result<()> {
     server.write_all(&body)?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer)?;
-    if let Some(instead) = instead(rule(wish, Moment::After)) {
+    if let Some(instead) = instead(rules.ask(wish, Moment::After)) {
         return client.write_all(instead);
     }
     // It is told that this connection is for one request, if the store did not say so.
