@@ -9,7 +9,6 @@ use ::metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use assent_journal::{Checkpoint, Error, Position, Topic};
-use assent_projection::Progress;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::config::Config;
@@ -20,8 +19,6 @@ const APPEND: &str = "assent_journal_append_seconds";
 const APPENDED: &str = "assent_journal_appended_records_total";
 const REFUSED: &str = "assent_journal_append_failures_total";
 const LAG: &str = "assent_projection_lag_records";
-const SHARDS: &str = "assent_projection_shards";
-const LOST: &str = "assent_projection_shards_lost_total";
 const UP: &str = "assent_process_info";
 
 /// Bounds of histograms in seconds, by the end of their names.
@@ -82,11 +79,6 @@ fn describe() {
         LAG,
         "Records the profiles do not hold yet, by topic and partition; of the shards this process holds"
     );
-    describe_gauge!(SHARDS, "Shards this process holds");
-    describe_counter!(
-        LOST,
-        "Shards that another projector took over while they were being folded here"
-    );
     describe_gauge!(UP, "The version and the roles of this process; always 1");
 }
 
@@ -105,12 +97,6 @@ pub fn appended(
         }
         Err(error) => counter!(REFUSED, "kind" => error.kind().as_str()).increment(1),
     }
-}
-
-/// A run of the projector ended.
-pub fn folded(progress: &Progress) {
-    gauge!(SHARDS).set(progress.shards.len() as f64);
-    counter!(LOST).increment(progress.fenced.len() as u64);
 }
 
 /// How far the profiles are behind the journal.

@@ -20,7 +20,6 @@ use tracing::Instrument as _;
 use crate::config::Config;
 use crate::failure::{Explained, Failure};
 use crate::knowledge::Knowledge;
-use crate::metrics;
 use crate::readiness;
 
 /// How long whoever asks for a fold waits for the group's first word: a new member is told in some seconds.
@@ -210,7 +209,6 @@ impl Projection {
             for fenced in &progress.fenced {
                 tracing::info!(%fenced, "a shard was lost; nothing of what was folded and not committed is visible");
             }
-            metrics::folded(progress);
         }
         outcome
     }

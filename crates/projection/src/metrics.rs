@@ -16,6 +16,8 @@ const COMMITS: &str = "assent_projection_commits_total";
 const COMMIT: &str = "assent_projection_commit_seconds";
 const COMPACTIONS: &str = "assent_projection_compactions_total";
 const NOT_PUT_TOGETHER: &str = "assent_projection_rests_failed_total";
+const SHARDS: &str = "assent_projection_shards";
+const LOST: &str = "assent_projection_shards_lost_total";
 const POSITION: &str = "assent_projection_position";
 
 /// Tells the recorder what the numbers mean.
@@ -35,6 +37,11 @@ pub fn describe() {
     describe_counter!(
         NOT_PUT_TOGETHER,
         "Shards whose files could not be put together at rest; the log says why"
+    );
+    describe_gauge!(SHARDS, "Shards this process holds");
+    describe_counter!(
+        LOST,
+        "Shards that another projector took over while they were being folded here"
     );
     describe_gauge!(
         POSITION,
@@ -82,4 +89,16 @@ pub(crate) fn compacted(table: Table) {
 /// The files of a shard could not be put together at rest.
 pub(crate) fn not_put_together() {
     counter!(NOT_PUT_TOGETHER).increment(1);
+}
+
+/// So many shards are held now.
+pub(crate) fn holds(shards: usize) {
+    gauge!(SHARDS).set(shards as f64);
+    // There from the first time on.
+    counter!(LOST).increment(0);
+}
+
+/// A shard was lost to another projector.
+pub(crate) fn lost() {
+    counter!(LOST).increment(1);
 }

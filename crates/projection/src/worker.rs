@@ -77,6 +77,7 @@ impl Worker {
     pub(crate) fn forget(&mut self) {
         self.held.clear();
         self.newest = None;
+        metrics::holds(0);
     }
 
     /// Begins a run. The positions from which each shard held goes on; `None` when `start`, where the journal begins, is
@@ -117,6 +118,7 @@ impl Worker {
             None => &nothing,
         };
         self.take_over(wish, &taken, start, &digest)?;
+        metrics::holds(self.held.len());
         let making = |held: &Held| held.now.next.as_ref().is_some_and(|next| !next.complete);
         self.progress.rebuilt = wanted.filter(|_| self.held.values().any(making));
         self.purge_as_asked()?;
@@ -448,6 +450,8 @@ impl Worker {
 
     fn fenced(&mut self, fenced: Fenced) {
         tracing::warn!(%fenced, "shard lost; if this repeats, two projectors are given the same shard");
+        metrics::lost();
+        metrics::holds(self.held.len());
         self.progress.fenced.push(fenced);
     }
 
