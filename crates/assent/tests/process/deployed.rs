@@ -204,7 +204,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(
-            begin.elapsed() < Duration::from_secs(30),
+            begin.elapsed() < Duration::from_secs(90),
             "{what} did not come"
         );
         std::thread::sleep(Duration::from_millis(50));

@@ -1,5 +1,6 @@
 //! The real binary as a child process: started on a free port, spoken to over HTTP, killed.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::ops::Deref;
@@ -93,6 +94,16 @@ pub fn rows(data_dir: &Path, token: &str, sql: &str) -> Value {
     serde_json::from_str(&assent_ok(data_dir, &query)).expect("JSON")
 }
 
+/// Where what a server says goes: into a file of the directory named by `ASSENT_TEST_LOGS`, or nowhere.
+fn kept(pid: u32, talk: &str) -> Box<dyn Write + Send> {
+    let Some(dir) = std::env::var_os("ASSENT_TEST_LOGS") else {
+        return Box::new(std::io::sink());
+    };
+    let mut file = File::create(Path::new(&dir).join(format!("{pid}.log"))).expect("a log");
+    file.write_all(talk.as_bytes()).expect("a log");
+    Box::new(file)
+}
+
 /// A server that is killed when it goes out of scope.
 pub struct Server {
     child: Child,
@@ -124,9 +135,10 @@ impl Server {
             }
             talk.push_str(&line);
         };
+        let mut kept = kept(child.id(), &talk);
         // Whoever stops reading a pipe stops the writer in the end.
         std::thread::spawn(move || {
-            let _ = lines.read_to_end(&mut Vec::new());
+            let _ = std::io::copy(&mut lines, &mut kept);
         });
         Self { child, address }
     }

@@ -11,6 +11,9 @@ use crate::process;
 
 /// How many brokers a cluster has that can lose one.
 pub(super) const THREE: u16 = 3;
+/// The ports of one broker lie so far from those of the next: close together, so that all are below those that Linux gives
+/// to outgoing connections (from 32768 on), of which any could be taken.
+pub(super) const APART: u16 = 10;
 
 /// How many brokers, where, and whether one can also talk to them in secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ impl Cluster {
     /// `directory` holds the jars and a directory for each node.
     pub(super) fn new(directory: &Path, shape: Shape) -> Self {
         let nodes = (0..shape.brokers)
-            .map(|n| Node::new(directory, n + 1, shape.port + n * 10_000))
+            .map(|n| Node::new(directory, n + 1, shape.port + n * APART))
             .collect();
         Self {
             directory: directory.to_owned(),

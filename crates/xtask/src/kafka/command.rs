@@ -1,12 +1,12 @@
 //! The command line of `cargo xtask kafka`.
 
-use super::cluster::{Shape, THREE};
+use super::cluster::{APART, Shape, THREE};
 use crate::port;
 
 /// Where clients connect to a single broker when nothing else is said.
 const PORT: u16 = 19_092;
 /// The third broker's last port must still be one.
-const MOST: u16 = u16::MAX - (THREE - 1) * 10_000 - 6;
+const MOST: u16 = u16::MAX - (THREE - 1) * APART - 6;
 
 const USAGE: &str = "\
 cargo xtask kafka up|down|reset|status [--brokers 1|3] [--secure] [--port N]
@@ -26,7 +26,7 @@ cargo xtask kafka kill|pause|resume|start NUMBER [--brokers 1|3] [--port N]
   --secure     a further listener, on the port after the controller's, that asks for TLS and SASL
 
 The port is 19092 unless --port or ASSENT_KAFKA_PORT says otherwise, and 4 more for three brokers. The
-second and third broker listen 10,000 and 20,000 above the first, each controller one above its broker.";
+second and third broker listen 10 and 20 above the first, each controller one above its broker.";
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Order {
@@ -159,7 +159,7 @@ mod tests {
         for bad in [
             "up --port 80",
             "up --port 65535",
-            "up --port 45530",
+            "up --port 65510",
             "up --port x",
         ] {
             assert!(read(bad).unwrap_err().contains("no port"), "{bad}");
