@@ -18,6 +18,9 @@ const MANY_TOLD: &str = "ASSENT_BENCH_EVENTS";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run() {
+    if let Ok(many) = std::env::var(MANY_TOLD) {
+        return rebuilt(many.parse().expect("a number")).await;
+    }
     println!("{EVENTS} events of {MEMBERS} members, {ROUNDS} rounds\n");
     println!(
         "| shards | events a second in one process | throughput of two processes ÷ one | CPU of two ÷ one |"
@@ -26,8 +29,7 @@ pub(crate) async fn run() {
     for shards in SHARDS {
         scaled(shards).await;
     }
-    let many = std::env::var(MANY_TOLD).map_or(MANY, |many| many.parse().expect("a number"));
-    rebuilt(many).await;
+    rebuilt(MANY).await;
 }
 
 async fn filled(shards: u32, events: u64, members: u64) -> Fleet {
