@@ -135,3 +135,23 @@ fn an_account_that_is_not_let_in_is_told_so() {
          REVOKE ALL ON SCHEMA {schema} FROM assent_reader; DROP ROLE assent_reader"
     ));
 }
+
+/// With many keys, the server would compile a statement for longer than it takes.
+#[test]
+fn no_statement_is_compiled() {
+    let Some(address) = address() else { return };
+    let store = Store::new(&address);
+    let vault = store.open(&master(1), 1);
+    store.run("CREATE TABLE noted (jit text)");
+    store.run(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN INSERT INTO noted VALUES (current_setting('jit')); RETURN NEW; END $$",
+    );
+    store.run("CREATE TRIGGER note BEFORE INSERT ON keys FOR EACH ROW EXECUTE FUNCTION note()");
+    let people = made(&vault, &ids(0..3));
+    vault.keys(&profile_keys(&people), true).unwrap();
+    let noted = store.number("SELECT count(*) FROM noted");
+    let off = store.number("SELECT count(*) FROM noted WHERE jit = 'off'");
+    assert!(noted >= 3, "control: {noted}");
+    assert_eq!(off, noted);
+}
