@@ -38,6 +38,12 @@ impl Fleet {
                 // The object store of tests is slow.
                 ("ASSENT_PROFILES__KIND", "local".to_owned()),
                 ("ASSENT_PROFILES__DIR", profiles),
+                // As for so many members as the greatest of these deployments has.
+                (
+                    "ASSENT_VAULT__POSTGRES__CACHED_SUBJECTS",
+                    "1000000".to_owned(),
+                ),
+                ("ASSENT_VAULT__POSTGRES__CACHED_KEYS", "2000000".to_owned()),
                 ("ASSENT_PROJECTOR__POLL", "100ms".to_owned()),
             ],
         };

@@ -78,8 +78,13 @@ async fn rebuilt(events: u64) {
     );
     let projectors = ["first", "second"].map(|name| (name, fleet.serve(name, "projector")));
     let [first, second] = projectors.each_ref().map(|(name, served)| (*name, served));
+    let begin = Instant::now();
     holders(shards, &[first, second]).await;
     caught_up(&fleet, &["first", "second"]);
+    println!(
+        "folded for the first time, with two processes that had yet to start, in {:.0} s",
+        begin.elapsed().as_secs_f64()
+    );
     let run = rebuild(&fleet, shards, &[first, second]).await;
     #[expect(clippy::cast_precision_loss, reason = "millions")]
     let rate = (events + members) as f64 / run.wall;
