@@ -74,13 +74,14 @@ impl Projection {
     pub fn run_until(self: Arc<Self>, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
         tokio::spawn(async move {
             let mut given = self.given.clone();
+            let mut merged = self.projector.lock().await.merged();
             while !*stopped.borrow() {
                 given.mark_unchanged();
+                merged.mark_unchanged();
+                // Not broken off: it sees by itself when it is given other shards.
+                let folded = self.fold(async |projector| projector.keep_up().await).await;
                 let pause = async {
-                    match self
-                        .fold(async |projector| projector.run_to_rest().await)
-                        .await
-                    {
+                    match folded {
                         Ok(progress) => self.news_after(&progress).await,
                         Err(error) => {
                             tracing::error!(
@@ -94,15 +95,18 @@ impl Projection {
                 tokio::select! {
                     () = pause => {}
                     _ = stopped.changed() => {}
-                    // A fold that is under way sees by itself; one that waits is woken.
                     _ = changed_or_never(&mut given) => {}
+                    _ = merged.changed() => {}
                 }
             }
             // Requests that were answered while stopping are folded, too.
-            if let Err(error) = self
-                .fold(async |projector| projector.run_once().await)
-                .await
-            {
+            let folded = self
+                .fold(async |projector| {
+                    projector.give_up_merges();
+                    projector.keep_up().await
+                })
+                .await;
+            if let Err(error) = folded {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "the last fold failed; the next start goes on from the last commit"

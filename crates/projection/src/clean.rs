@@ -120,8 +120,10 @@ impl Cleaner {
                 Err(other) => return Err(other),
             }
         }
-        let in_memory = held.values().flat_map(|held| held.now.all_files());
-        let in_memory = in_memory.map(|file| file.path.clone());
+        let in_memory = held.values().flat_map(|held| {
+            let files = held.now.all_files().map(|file| &file.path);
+            files.chain(held.merging.keys()).cloned()
+        });
         Ok(self
             .known
             .values()

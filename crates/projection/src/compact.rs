@@ -24,7 +24,7 @@ pub(crate) const BATCH_ROWS: usize = 8_192;
 const GROWTH: u64 = 4;
 
 /// Which files to merge when there are more than `most`: the smallest ones, as far as that is worth it.
-pub(crate) fn choose(files: &[DataFile], most: usize) -> Option<Vec<usize>> {
+pub(crate) fn choose(files: &[&DataFile], most: usize) -> Option<Vec<usize>> {
     if files.len() <= most.max(1) {
         return None;
     }
@@ -47,12 +47,12 @@ pub(crate) fn choose(files: &[DataFile], most: usize) -> Option<Vec<usize>> {
 /// together of several files is little.
 const REST: u64 = 16;
 
-/// Which files to merge when there is nothing else to do: all, until nearly everything lies in one. All is written again
-/// each time the others grow to a [`REST`]th of it, so a stream of small commits stays cheap.
-pub(crate) fn choose_at_rest(files: &[DataFile]) -> Option<Vec<usize>> {
+/// Whether to merge all of these files when there is nothing else to do: until nearly everything lies in one. All is
+/// written again each time the others grow to a [`REST`]th of it, so a stream of small commits stays cheap.
+pub(crate) fn choose_at_rest(files: &[&DataFile]) -> bool {
     let all: u64 = files.iter().map(|file| file.rows).sum();
-    let largest = files.iter().map(|file| file.rows).max()?;
-    ((all - largest).saturating_mul(REST) > largest).then(|| (0..files.len()).collect())
+    let largest = files.iter().map(|file| file.rows).max().unwrap_or(0);
+    (all - largest).saturating_mul(REST) > largest
 }
 
 /// Whether subjects are to be kept, in the order asked.
@@ -373,11 +373,14 @@ mod tests {
 
     #[test]
     fn a_large_base_is_left_alone_until_the_small_ones_are_worth_it() {
-        let sizes = |sizes: &[u64]| sizes.iter().map(|size| file(*size)).collect::<Vec<_>>();
-        assert_eq!(choose(&sizes(&[1, 1, 1]), 3), None);
-        assert_eq!(choose(&sizes(&[1_000, 1, 1, 1]), 3), Some(vec![1, 2, 3]));
-        assert_eq!(choose(&sizes(&[12, 1, 1, 1]), 3), Some(vec![1, 2, 3, 0]));
-        assert_eq!(choose(&sizes(&[1, 10, 100, 1_000]), 3), Some(vec![0, 1]));
+        let chosen = |sizes: &[u64]| {
+            let files: Vec<DataFile> = sizes.iter().map(|size| file(*size)).collect();
+            choose(&files.iter().collect::<Vec<_>>(), 3)
+        };
+        assert_eq!(chosen(&[1, 1, 1]), None);
+        assert_eq!(chosen(&[1_000, 1, 1, 1]), Some(vec![1, 2, 3]));
+        assert_eq!(chosen(&[12, 1, 1, 1]), Some(vec![1, 2, 3, 0]));
+        assert_eq!(chosen(&[1, 10, 100, 1_000]), Some(vec![0, 1]));
     }
 
     #[test]
@@ -387,12 +390,13 @@ mod tests {
                 rows: *rows,
                 ..file(1)
             });
-            choose_at_rest(&files.collect::<Vec<_>>())
+            let files: Vec<DataFile> = files.collect();
+            choose_at_rest(&files.iter().collect::<Vec<_>>())
         };
-        assert_eq!(chosen(&[]), None);
-        assert_eq!(chosen(&[7]), None);
-        assert_eq!(chosen(&[7, 7]), Some(vec![0, 1]));
-        assert_eq!(chosen(&[1_600, 40, 60]), None);
-        assert_eq!(chosen(&[1_600, 40, 61]), Some(vec![0, 1, 2]));
+        assert!(!chosen(&[]));
+        assert!(!chosen(&[7]));
+        assert!(chosen(&[7, 7]));
+        assert!(!chosen(&[1_600, 40, 60]));
+        assert!(chosen(&[1_600, 40, 61]));
     }
 }

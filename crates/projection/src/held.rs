@@ -1,5 +1,6 @@
 //! A shard in the memory of its owner: as it was committed, and as it will be.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -7,7 +8,7 @@ use assent_journal::{Checkpoint, Stored};
 
 use crate::names::Names;
 use crate::seen::{self, Window};
-use crate::shard::Shard;
+use crate::shard::{Pile, Shard};
 use crate::storage::{Staged, Storage};
 use crate::{Definitions, Error, Manifest, Owner, files};
 
@@ -37,6 +38,10 @@ pub(crate) struct Held {
     pub(crate) names: Names,
     /// Files written and not yet put into the storage.
     pub(crate) staged: Vec<Staged>,
+    /// Merges under way, by the name of the file that comes of each: the paths that are read.
+    pub(crate) merging: BTreeMap<String, Vec<String>>,
+    /// What could not be put together at rest, and is not tried again until the next rest.
+    pub(crate) put_off: BTreeSet<Pile>,
 }
 
 impl Held {
@@ -62,6 +67,8 @@ impl Held {
             definitions: Arc::new(definitions.clone()),
             names: Names::new(number, shard.epoch, owner, given),
             staged: Vec::new(),
+            merging: BTreeMap::new(),
+            put_off: BTreeSet::new(),
             base: shard.clone(),
             now: shard.clone(),
         };
@@ -82,11 +89,5 @@ impl Held {
     pub(crate) fn committed(&mut self, shard: &Shard) {
         self.base = shard.clone();
         self.now = shard.clone();
-    }
-
-    /// Gives up what was done since it was committed.
-    pub(crate) fn restore(&mut self) {
-        self.now = self.base.clone();
-        self.staged.clear();
     }
 }

@@ -119,6 +119,8 @@ mod layout;
 mod manifest;
 pub mod members;
 mod merge;
+mod merges;
+mod merging;
 pub mod metrics;
 mod names;
 mod owner;

@@ -12,6 +12,8 @@ use assent_vault::Vault;
 use tokio::sync::watch;
 
 use crate::held::ShardBatch;
+use crate::merges::Merges;
+use crate::merging::When;
 use crate::progress::Progress;
 use crate::rests::Rests;
 use crate::settings::{FailPoint, NoFailPoint, Settings};
@@ -66,8 +68,21 @@ pub struct Projector {
     settings: Settings,
     topics: [Topic; 2],
     worker: Arc<Mutex<Worker>>,
+    merges: Merges,
     rests: Rests,
 }
+
+/// Whether a run waits for the merges it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// After every batch, so that what a run does depends on nothing but what there was to be done.
+    InStep,
+    /// Only where there are far too many files.
+    Beside,
+}
+
+/// How long a run waits for a merge before it says that it is still at work.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 impl Projector {
     /// A projector that holds nothing yet: the first run takes shards over.
@@ -105,6 +120,7 @@ impl Projector {
             settings,
             topics: [topics::PROFILE, topics::BEHAVIOUR].map(Topic::new),
             worker: Arc::new(Mutex::new(worker)),
+            merges: Merges::default(),
             rests: Rests::default(),
         })
     }
@@ -119,8 +135,9 @@ impl Projector {
         Ok(())
     }
 
-    /// Catches up with the end of the journal as it is now, in the shards that the group gives now. When there is
-    /// nothing new and no shard to take over, nothing is written. It ends early when the group gives other shards.
+    /// Catches up with the end of the journal as it is now, in the shards that the group gives now, and puts files together
+    /// where there are too many. When there is nothing new and no shard to take over, nothing is written. It ends early when
+    /// the group gives other shards.
     ///
     /// # Errors
     /// Nothing of a batch that failed is visible, and the next run begins where the last commit stands.
@@ -128,7 +145,7 @@ impl Projector {
     /// file to be compacted, is damaged; [`Error::Outdated`] when it must be rebuilt. Losing a shard is none: see
     /// [`Progress::fenced`].
     pub async fn run_once(&mut self) -> Result<Progress, Error> {
-        let (end, _) = self.fold().await?;
+        let (end, _) = self.fold(Pace::InStep).await?;
         self.work(move |worker| worker.report(&end)).await
     }
 
@@ -139,35 +156,106 @@ impl Projector {
     /// # Errors
     /// As [`Projector::run_once`].
     pub async fn run_to_rest(&mut self) -> Result<Progress, Error> {
-        let (end, resting) = self.fold().await?;
-        let begin = Instant::now();
-        if self.rests.are_due(begin) {
-            let done = self.rest(resting).await;
-            self.rests.note(begin, Instant::now());
-            done?;
+        let (end, resting) = self.fold(Pace::InStep).await?;
+        if self.begin_rest().await? {
+            for shard in resting {
+                if self.is_regrouped() {
+                    break;
+                }
+                self.group.working();
+                self.tend(Pace::InStep, &BTreeSet::from([shard])).await?;
+            }
+            self.rests.end();
         }
         self.work(move |worker| worker.report(&end)).await
     }
 
+    /// As [`Projector::run_to_rest`], but files are put together beside the fold, and it does not wait for that: the next run
+    /// commits what has come of it until then. [`Projector::merged`] says when it is time for that, if for nothing else. The
+    /// fold waits only where merging cannot keep up with it.
+    ///
+    /// # Errors
+    /// As [`Projector::run_once`].
+    pub async fn keep_up(&mut self) -> Result<Progress, Error> {
+        let (end, resting) = self.fold(Pace::Beside).await?;
+        if self.begin_rest().await? && self.tend(Pace::Beside, &resting).await? {
+            self.rests.end();
+        }
+        self.work(move |worker| worker.report(&end)).await
+    }
+
+    /// Counts the merges that have ended beside the fold, each of which a run has to commit.
+    #[must_use]
+    pub fn merged(&self) -> watch::Receiver<u64> {
+        self.merges.ended()
+    }
+
+    /// Has merges beside the fold stop soon, for good: nothing that they do is needed.
+    pub fn give_up_merges(&self) {
+        self.merges.give_up();
+    }
+
     /// Folds what there is now. Where the journal ended, and the shards that stand there.
-    async fn fold(&mut self) -> Result<(Checkpoint, BTreeSet<u32>), Error> {
+    async fn fold(&mut self, pace: Pace) -> Result<(Checkpoint, BTreeSet<u32>), Error> {
         let (stands, end) = self.begin().await?;
-        self.catch_up(stands, &end).await?;
+        self.tend(pace, &BTreeSet::new()).await?;
+        self.catch_up(stands, &end, pace).await?;
         let until = end.clone();
         let resting = self.work(move |worker| worker.settle(&until)).await?;
         Ok((end, resting))
     }
 
-    /// Puts the files of shards together, one shard after the other: each may take long, and the group hears of each.
-    async fn rest(&self, shards: BTreeSet<u32>) -> Result<(), Error> {
-        for shard in shards {
-            if self.is_regrouped() {
-                break;
-            }
-            self.group.working();
-            self.work(move |worker| worker.rest(shard)).await?;
+    /// Whether files may be put together at rest now.
+    async fn begin_rest(&mut self) -> Result<bool, Error> {
+        let begun = self.rests.begin(Instant::now());
+        if begun == Some(true) {
+            self.work(|worker| {
+                worker.begin_rest();
+                Ok(())
+            })
+            .await?;
         }
-        Ok(())
+        Ok(begun.is_some())
+    }
+
+    /// Commits what has come of merges, and begins others: where there are too many files, and in the shards that are at
+    /// rest. Whether there is nothing left to be put together at rest.
+    async fn tend(&mut self, pace: Pace, resting: &BTreeSet<u32>) -> Result<bool, Error> {
+        loop {
+            let merged = match self.merges.gather() {
+                Ok(merged) => merged,
+                Err(error) => return self.work(|_| Err(error)).await,
+            };
+            for one in &merged {
+                if one.choice.when == When::AtRest {
+                    self.rests.note(one.took, Instant::now());
+                }
+            }
+            let may_begin = !self.merges.is_under_way(When::Busy);
+            let may_rest = !self.merges.is_under_way(When::AtRest);
+            let shards = resting.clone();
+            let (merges, crowded) = self
+                .work(move |worker| {
+                    worker.take_merged(merged)?;
+                    let busy = may_begin.then(|| worker.next_merge()).flatten();
+                    let rest = may_rest.then(|| worker.next_merge_at_rest(&shards));
+                    Ok(([busy, rest.flatten()], worker.is_crowded()))
+                })
+                .await?;
+            for merging in merges.into_iter().flatten() {
+                self.merges.begin(merging);
+            }
+            let waits = match pace {
+                Pace::InStep => true,
+                Pace::Beside => crowded,
+            };
+            if self.merges.is_idle() || !waits {
+                return Ok(!self.merges.is_under_way(When::AtRest));
+            }
+            if !self.merges.one_ended(SIGN_OF_LIFE).await {
+                self.group.working();
+            }
+        }
     }
 
     /// Has everything the journal retains folded into a new generation, here for the shards held and by the other
@@ -179,7 +267,9 @@ impl Projector {
     pub async fn rebuild(&mut self) -> Result<Progress, Error> {
         tracing::info!("rebuilding the projection from the journal");
         self.work(Worker::request_rebuild).await?;
-        let mut progress = self.run_once().await?;
+        let (end, _) = self.fold(Pace::Beside).await?;
+        self.tend(Pace::InStep, &BTreeSet::new()).await?;
+        let mut progress = self.work(move |worker| worker.report(&end)).await?;
         progress.rebuilt = Some(crate::Rebuilt::Asked);
         Ok(progress)
     }
@@ -192,10 +282,12 @@ impl Projector {
         const FIRST_PAUSE: Duration = Duration::from_millis(100);
         let mut pause = FIRST_PAUSE;
         let mut assigned = self.assigned.clone();
+        let mut merged = self.merged();
         tokio::pin!(shutdown);
         loop {
             assigned.mark_unchanged();
-            let wait = match self.run_to_rest().await {
+            merged.mark_unchanged();
+            let wait = match self.keep_up().await {
                 Ok(progress) => {
                     pause = FIRST_PAUSE;
                     Ok(progress.waits_for())
@@ -225,6 +317,7 @@ impl Projector {
                 () = news => {}
                 // Whether it changed or was left, the next run sees.
                 _ = assigned.changed() => {}
+                _ = merged.changed() => {}
             }
         }
     }
@@ -237,7 +330,10 @@ impl Projector {
     /// As [`Projector::run_once`].
     pub async fn purge_erased(&mut self) -> Result<Progress, Error> {
         let (_, end) = self.begin().await?;
-        self.work(move |worker| worker.request_purge(&end)).await
+        let progress = self.work(move |worker| worker.request_purge(&end)).await?;
+        // What merges have read until then is not to come back; they are waited for, so that nothing of it is left either.
+        self.tend(Pace::InStep, &BTreeSet::new()).await?;
+        Ok(progress)
     }
 
     /// The shards that the group gives now.
@@ -291,9 +387,10 @@ impl Projector {
 
     /// Reads up to the end; the next batch is read while the last one is folded.
     async fn catch_up(
-        &self,
+        &mut self,
         mut stands: BTreeMap<u32, Checkpoint>,
         end: &Checkpoint,
+        pace: Pace,
     ) -> Result<(), Error> {
         let mut ahead = self.fetch(&mut stands, end).await?;
         while !ahead.is_empty() {
@@ -304,6 +401,7 @@ impl Projector {
             );
             done?;
             ahead = next?;
+            self.tend(pace, &BTreeSet::new()).await?;
             if self.is_regrouped() {
                 return Ok(());
             }

@@ -17,16 +17,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
-    AsArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, UInt32Array,
+    AsArray, BooleanBuilder, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray,
+    UInt32Array,
 };
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use assent_event::Envelope;
 use assent_journal::{Position, Topic};
 use sha2::{Digest, Sha256};
 
-use crate::Error;
-use crate::fold::columns::id_array;
 use crate::groups::{bytes_at, ids, strings};
+use crate::storage::Storage;
+use crate::{DataFile, Error, files};
 
 /// What was admitted, per partition.
 #[derive(Debug, Default)]
@@ -38,15 +40,16 @@ pub(crate) struct Window {
 #[derive(Debug)]
 struct Partition {
     log_time: i64,
-    admitted: HashMap<u128, i64>,
+    /// Log times of admissions. The keys are bytes, since a number of that size would be aligned: a third more memory.
+    admitted: HashMap<[u8; 16], i64>,
 }
 
 /// An admission, to be made durable with the batch.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub(crate) struct Admitted {
     pub(crate) topic: Topic,
     pub(crate) partition: u32,
-    pub(crate) hash: u128,
+    pub(crate) hash: [u8; 16],
     /// Log time of the admission.
     pub(crate) at: i64,
 }
@@ -111,27 +114,66 @@ impl Window {
         }
     }
 
-    /// Everything remembered, in order.
-    pub(crate) fn all(&self) -> Vec<Admitted> {
-        let mut all: Vec<Admitted> = self
-            .partitions
-            .iter()
-            .flat_map(|((topic, partition), entries)| {
-                entries.admitted.iter().map(move |(hash, at)| Admitted {
-                    topic: topic.clone(),
-                    partition: *partition,
-                    hash: *hash,
-                    at: *at,
+    /// What of the window is still needed on disk, as things stand.
+    pub(crate) fn horizon(&self) -> Horizon {
+        let places = self.partitions.iter();
+        Horizon {
+            width_micros: self.width_micros,
+            log_times: places
+                .map(|((topic, partition), entries)| {
+                    ((topic.as_str().to_owned(), *partition), entries.log_time)
                 })
-            })
-            .collect();
-        all.sort();
-        all
+                .collect(),
+        }
+    }
+}
+
+/// Which admissions may be asked after again. Later it may be fewer, never more.
+pub(crate) struct Horizon {
+    width_micros: i64,
+    log_times: BTreeMap<(String, u32), i64>,
+}
+
+impl Horizon {
+    /// What files of admissions say that is still needed. The admission at log time itself always is, so log time survives
+    /// a restart.
+    pub(crate) fn still_needed(
+        &self,
+        storage: &dyn Storage,
+        merged: &[&DataFile],
+        batch_rows: usize,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, Error>>, Error> {
+        let files = merged
+            .iter()
+            .map(|file| files::read(storage, file, batch_rows))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(files
+            .into_iter()
+            .flatten()
+            .map(|batch| self.of_batch(&batch?)))
+    }
+
+    fn of_batch(&self, batch: &RecordBatch) -> Result<RecordBatch, Error> {
+        let columns = Columns::of(batch)?;
+        let mut needed = BooleanBuilder::with_capacity(batch.num_rows());
+        let mut place = (String::new(), 0);
+        for row in 0..batch.num_rows() {
+            let (topic, partition, at) = columns.place(row);
+            if place.0 != topic {
+                topic.clone_into(&mut place.0);
+            }
+            place.1 = partition;
+            let log_time = self.log_times.get(&place);
+            needed.append_value(log_time.is_none_or(|log_time| {
+                at == *log_time || log_time.saturating_sub(at) < self.width_micros
+            }));
+        }
+        Ok(filter_record_batch(batch, &needed.finish())?)
     }
 }
 
 /// 128 bits of SHA-256 over kind, subject, source and message id, each delimited.
-fn key_of(envelope: &Envelope) -> u128 {
+fn key_of(envelope: &Envelope) -> [u8; 16] {
     let mut digest = Sha256::new();
     digest.update(envelope.kind.name().as_bytes());
     digest.update([0]);
@@ -142,7 +184,7 @@ fn key_of(envelope: &Envelope) -> u128 {
     let hash = digest.finalize();
     let mut half = [0; 16];
     half.copy_from_slice(&hash[..16]);
-    u128::from_be_bytes(half)
+    half
 }
 
 /// The schema of a file of admissions.
@@ -157,7 +199,7 @@ pub(crate) fn schema() -> SchemaRef {
 
 /// Admissions as a batch.
 pub(crate) fn to_batch(admitted: &[Admitted]) -> Result<RecordBatch, Error> {
-    let hashes: Vec<u128> = admitted.iter().map(|entry| entry.hash).collect();
+    let hashes: Vec<u8> = admitted.iter().flat_map(|entry| entry.hash).collect();
     Ok(RecordBatch::try_new(
         schema(),
         vec![
@@ -167,7 +209,7 @@ pub(crate) fn to_batch(admitted: &[Admitted]) -> Result<RecordBatch, Error> {
             Arc::new(UInt32Array::from_iter_values(
                 admitted.iter().map(|entry| entry.partition),
             )),
-            id_array(&hashes)?,
+            Arc::new(FixedSizeBinaryArray::try_new(16, hashes.into(), None)?),
             Arc::new(Int64Array::from_iter_values(
                 admitted.iter().map(|entry| entry.at),
             )),
@@ -175,28 +217,56 @@ pub(crate) fn to_batch(admitted: &[Admitted]) -> Result<RecordBatch, Error> {
     )?)
 }
 
+/// The columns of a batch of admissions.
+struct Columns<'b> {
+    topics: &'b StringArray,
+    partitions: &'b UInt32Array,
+    hashes: &'b FixedSizeBinaryArray,
+    ats: &'b Int64Array,
+}
+
+impl<'b> Columns<'b> {
+    fn of(batch: &'b RecordBatch) -> Result<Self, Error> {
+        let partitions = batch
+            .column_by_name("partition")
+            .and_then(|column| column.as_primitive_opt::<UInt32Type>())
+            .ok_or_else(|| Error::shape("`partition` is to be UInt32"))?;
+        let ats = batch
+            .column_by_name("at")
+            .and_then(|column| column.as_primitive_opt::<Int64Type>())
+            .ok_or_else(|| Error::shape("`at` is to be Int64"))?;
+        Ok(Self {
+            topics: strings(batch, "topic")?,
+            partitions,
+            hashes: ids(batch, "hash")?,
+            ats,
+        })
+    }
+
+    /// Topic, partition and log time.
+    fn place(&self, row: usize) -> (&'b str, u32, i64) {
+        (
+            self.topics.value(row),
+            self.partitions.value(row),
+            self.ats.value(row),
+        )
+    }
+}
+
 /// Reads a batch of admissions into the window.
 pub(crate) fn restore_batch(window: &mut Window, batch: &RecordBatch) -> Result<(), Error> {
-    let topics = strings(batch, "topic")?;
-    let hashes: &FixedSizeBinaryArray = ids(batch, "hash")?;
-    let partitions = batch
-        .column_by_name("partition")
-        .and_then(|column| column.as_primitive_opt::<UInt32Type>())
-        .ok_or_else(|| Error::shape("`partition` is to be UInt32"))?;
-    let ats = batch
-        .column_by_name("at")
-        .and_then(|column| column.as_primitive_opt::<Int64Type>())
-        .ok_or_else(|| Error::shape("`at` is to be Int64"))?;
-    let mut topic = Topic::new("");
+    let columns = Columns::of(batch)?;
+    let mut known = Topic::new("");
     for row in 0..batch.num_rows() {
-        if topic.as_str() != topics.value(row) {
-            topic = Topic::new(topics.value(row));
+        let (topic, partition, at) = columns.place(row);
+        if known.as_str() != topic {
+            known = Topic::new(topic);
         }
         window.restore(&Admitted {
-            topic: topic.clone(),
-            partition: partitions.value(row),
-            hash: u128::from_be_bytes(bytes_at(hashes, row)),
-            at: ats.value(row),
+            topic: known.clone(),
+            partition,
+            hash: bytes_at(columns.hashes, row),
+            at,
         });
     }
     Ok(())
@@ -224,21 +294,26 @@ mod tests {
         }
     }
 
-    /// Which records are admitted when the window is read back from disk, and swept, before these records.
+    /// Which records are admitted when the window is read back from disk before these records; where the offset is
+    /// below a thousand, after what is not needed any more was swept from memory and disk.
     fn verdicts(records: &[(u8, i64)], restarts: &[usize]) -> Vec<bool> {
         let mut window = Window::new(10);
-        let mut stored = Vec::new();
+        let mut stored: Vec<RecordBatch> = Vec::new();
         let mut verdicts = Vec::new();
         for (offset, (message, received)) in records.iter().enumerate() {
-            if restarts.contains(&offset) {
+            let swept = restarts.contains(&offset);
+            if swept {
                 window.forget_expired();
-                stored = window.all();
+                let horizon = window.horizon();
+                for batch in &mut stored {
+                    *batch = horizon.of_batch(batch).unwrap();
+                }
+            }
+            if swept || restarts.contains(&(offset + 1000)) {
                 window = Window::new(10);
-                let batch = to_batch(&stored).unwrap();
-                restore_batch(&mut window, &batch).unwrap();
-            } else if restarts.contains(&(offset + 1000)) {
-                window = Window::new(10);
-                restore_batch(&mut window, &to_batch(&stored).unwrap()).unwrap();
+                for batch in &stored {
+                    restore_batch(&mut window, batch).unwrap();
+                }
             }
             let position = Position {
                 topic: Topic::new("assent.behaviour"),
@@ -247,9 +322,34 @@ mod tests {
             };
             let admitted = window.admit(&position, &envelope(*message, *received));
             verdicts.push(admitted.is_some());
-            stored.extend(admitted);
+            stored.extend(admitted.map(|admitted| to_batch(&[admitted]).unwrap()));
         }
         verdicts
+    }
+
+    #[test]
+    fn what_nobody_asks_after_again_goes_from_the_disk() {
+        let mut window = Window::new(10);
+        let kept = |window: &mut Window, received: &[i64]| {
+            let mut stored = Vec::new();
+            for (message, received) in received.iter().enumerate() {
+                let position = Position {
+                    topic: Topic::new("assent.behaviour"),
+                    partition: 0,
+                    offset: message as u64,
+                };
+                let admitted = window.admit(&position, &envelope(message as u8, *received));
+                stored.extend(admitted);
+            }
+            let needed = window.horizon().of_batch(&to_batch(&stored).unwrap());
+            needed.unwrap().num_rows()
+        };
+        assert_eq!(kept(&mut window, &[0, 5, 10, 19]), 2);
+        assert_eq!(
+            kept(&mut Window::new(0), &[0, 5, 5]),
+            2,
+            "log time itself stays"
+        );
     }
 
     proptest! {

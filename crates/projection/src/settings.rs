@@ -9,7 +9,8 @@ pub struct Settings {
     pub batch_records: usize,
     /// The most bytes of records folded into one commit; bounds memory.
     pub batch_bytes: usize,
-    /// A table with more files than this in a shard is compacted there.
+    /// A table with more files than this in a shard is compacted there, while more is folded. With more than twice as many
+    /// that are not being merged already, the fold waits.
     pub max_files: usize,
     /// How many manifests are kept, with the files they name; at least one.
     pub keep_manifests: usize,
@@ -50,15 +51,18 @@ pub enum Step {
     BeforeManifest,
     /// The manifest is durable under its number; nothing was cleaned up.
     AfterManifest,
+    /// A file merged of others is durable under its name; no manifest names it. Reached on another thread than the rest.
+    AfterMerge,
 }
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::BeforeData,
         Self::AfterData,
         Self::BeforeManifest,
         Self::AfterManifest,
+        Self::AfterMerge,
     ];
 }
 

@@ -14,6 +14,33 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::{Counts, DataFile, SKIPPED_NAMED, Skipped};
 use crate::{Definitions, Owner, Table};
 
+/// Files of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Pile {
+    Table(Table),
+    /// Those of the de-duplication window.
+    Seen,
+}
+
+impl Pile {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Table(Table::Members),
+        Self::Table(Table::Events),
+        Self::Table(Table::Accounts),
+        Self::Table(Table::Contacts),
+        Self::Table(Table::Subscriptions),
+        Self::Seen,
+    ];
+
+    /// How the names of its files begin.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Table(table) => table.as_str(),
+            Self::Seen => "seen",
+        }
+    }
+}
+
 /// What was folded of a shard's partitions, with the positions up to which it was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Line {
@@ -46,6 +73,22 @@ impl Line {
     #[must_use]
     pub fn files(&self, table: Table) -> &[DataFile] {
         self.tables.get(&table).map_or(&[], Vec::as_slice)
+    }
+
+    /// The files of one kind.
+    pub(crate) fn pile(&self, pile: Pile) -> &[DataFile] {
+        match pile {
+            Pile::Table(table) => self.files(table),
+            Pile::Seen => &self.seen,
+        }
+    }
+
+    /// As [`Line::pile`].
+    pub(crate) fn pile_mut(&mut self, pile: Pile) -> &mut Vec<DataFile> {
+        match pile {
+            Pile::Table(table) => self.tables.entry(table).or_default(),
+            Pile::Seen => &mut self.seen,
+        }
     }
 
     /// Every file it names.

@@ -14,6 +14,7 @@ use crate::fold::{Fold, Outcome};
 use crate::held::{Held, ShardBatch};
 use crate::seen::{self, Admitted, Window};
 use crate::settings::{FailPoint, Settings, Step};
+use crate::shard::Pile;
 use crate::storage::Storage;
 use crate::{Counts, DataFile, Error, Skipped, files, skip};
 
@@ -74,7 +75,8 @@ impl Held {
                 .extend(written);
         }
         if !admitted.is_empty() {
-            let written = self.write_seen(tools, &admitted)?;
+            let rows = std::iter::once(seen::to_batch(&admitted));
+            let written = self.write(tools, Pile::Seen.as_str(), &seen::schema(), rows)?;
             self.now.line_mut().seen.extend(written);
         }
         let line = self.now.line_mut();
@@ -103,16 +105,6 @@ impl Held {
             self.staged.push(staged);
             file
         }))
-    }
-
-    /// Writes admissions to a file of their own.
-    pub(crate) fn write_seen(
-        &mut self,
-        tools: &Tools<'_>,
-        admitted: &[Admitted],
-    ) -> Result<Option<DataFile>, Error> {
-        let batch = seen::to_batch(admitted);
-        self.write(tools, "seen", &seen::schema(), std::iter::once(batch))
     }
 }
 

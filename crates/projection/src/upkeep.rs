@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use assent_consent::SubjectId;
 use assent_programme::TraitCatalog;
 
 use crate::compact::{BATCH_ROWS, Keep, Merge, choose, choose_at_rest};
 use crate::held::Held;
-use crate::shard::{Line, Shard};
+use crate::merging::{Choice, Merged, Merging, When};
+use crate::shard::{Line, Pile, Shard};
 use crate::take_in::{Tools, live};
 use crate::worker::Worker;
 use crate::{DataFile, Error, Snapshot, Table, metrics};
@@ -21,15 +23,6 @@ enum Which {
 }
 
 impl Which {
-    /// The one that is being folded.
-    fn folded(shard: &Shard) -> Self {
-        if shard.next.is_some() {
-            Self::Next
-        } else {
-            Self::Live
-        }
-    }
-
     fn of(self, shard: &mut Shard) -> Option<&mut Line> {
         match self {
             Self::Live => Some(&mut shard.live),
@@ -38,42 +31,164 @@ impl Which {
     }
 }
 
-/// When files are put together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
-    /// While more is to be folded: only where there are too many.
-    Busy,
-    /// When nothing more is to be folded.
-    AtRest,
-}
-
 impl Worker {
-    /// Compacts the tables with too many files in these shards, which are as they were committed; says whether there were
-    /// any. Nothing is published here. A shard that fails is as it was, and those behind it are left alone.
-    pub(crate) fn compact(&mut self, shards: &BTreeSet<u32>, when: When) -> Result<bool, Error> {
-        let mut any = false;
-        for number in shards {
-            // A shard may have been lost since it was folded into.
-            let Some(mut held) = self.held.remove(number) else {
-                continue;
-            };
-            let done = held.compact(&self.tools(), when);
-            let left = held.base.clone();
-            let compacted = match self.unless_lost(*number, Some(&left), done) {
-                Ok(Some(compacted)) => compacted,
-                Ok(None) => continue,
-                Err(error) => {
-                    held.restore();
-                    self.held.insert(*number, held);
-                    return Err(error);
-                }
-            };
-            any |= held.changed();
-            self.held.insert(*number, held);
-            self.of_shard(*number).compactions += compacted.len() as u64;
-            self.progress.compacted.extend(compacted);
+    /// The next merge that cannot wait for a rest, of the shards held: where there are the most files. What it reads is not
+    /// given to another until it was taken back.
+    pub(crate) fn next_merge(&mut self) -> Option<Merging> {
+        let most = self.settings.max_files;
+        let (_, shard, pile) = self
+            .piles()
+            .map(|(held, pile)| (held.free(pile).len(), held.number, pile))
+            .filter(|(files, ..)| *files > most)
+            .max_by_key(|(files, ..)| *files)?;
+        let free = self.held.get(&shard)?.free(pile);
+        let chosen = choose(&free, most)?;
+        let chosen = chosen.into_iter().map(|at| free[at].clone()).collect();
+        self.merging(shard, pile, When::Busy, chosen)
+    }
+
+    /// The next merge of tables of these shards, which are at rest.
+    pub(crate) fn next_merge_at_rest(&mut self, shards: &BTreeSet<u32>) -> Option<Merging> {
+        let (shard, pile, files) = self
+            .piles()
+            .filter(|(held, pile)| {
+                shards.contains(&held.number) && *pile != Pile::Seen && !held.put_off.contains(pile)
+            })
+            .find_map(|(held, pile)| {
+                let free = held.free(pile);
+                let all = free.len() == held.now.line().pile(pile).len();
+                let files = || free.iter().copied().cloned().collect();
+                (all && choose_at_rest(&free)).then(|| (held.number, pile, files()))
+            })?;
+        self.merging(shard, pile, When::AtRest, files)
+    }
+
+    /// Whether the fold is to wait for merges.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let most = self.settings.max_files.max(1) * 2;
+        self.piles()
+            .any(|(held, pile)| held.free(pile).len() > most)
+    }
+
+    /// A new rest begins: what could not be put together at the last one is tried again.
+    pub(crate) fn begin_rest(&mut self) {
+        for held in self.held.values_mut() {
+            held.put_off.clear();
         }
-        Ok(any)
+    }
+
+    fn piles(&self) -> impl Iterator<Item = (&Held, Pile)> {
+        let held = self.held.values();
+        held.flat_map(|held| Pile::ALL.map(|pile| (held, pile)))
+    }
+
+    fn merging(
+        &mut self,
+        shard: u32,
+        pile: Pile,
+        when: When,
+        files: Vec<DataFile>,
+    ) -> Option<Merging> {
+        let held = self.held.get_mut(&shard)?;
+        if pile == Pile::Seen && files.len() == held.now.line().seen.len() {
+            // All of the window is written again; it is time to go over what is in memory, too.
+            held.window.forget_expired();
+        }
+        let name = held.names.give(pile.as_str());
+        let paths = files.iter().map(|file| file.path.clone()).collect();
+        held.merging.insert(name.clone(), paths);
+        Some(Merging {
+            choice: Choice {
+                shard,
+                epoch: held.base.epoch,
+                pile,
+                when,
+                files,
+                name,
+            },
+            definitions: Arc::clone(&held.definitions),
+            horizon: held.window.horizon(),
+            storage: Arc::clone(&self.storage),
+            row_group_rows: self.settings.row_group_rows,
+            fail: Arc::clone(&self.fail),
+        })
+    }
+
+    /// Commits what came of merges, each in the place of what it read. Where a shard was lost, or what was read is named no
+    /// more, it is dropped.
+    ///
+    /// # Errors
+    /// The first merge that failed and could not wait for a rest. At rest it is a warning: whoever reads can do without, and
+    /// whatever else is folded must not wait for it.
+    pub(crate) fn take_merged(&mut self, merged: Vec<Merged>) -> Result<(), Error> {
+        let mut any = false;
+        for one in merged {
+            any |= self.take_one(one)?;
+        }
+        if any {
+            self.publish_compacted()?;
+        }
+        Ok(())
+    }
+
+    fn take_one(&mut self, merged: Merged) -> Result<bool, Error> {
+        let Merged { choice, made, .. } = merged;
+        let held = self.held.get_mut(&choice.shard);
+        let held = held.filter(|held| held.base.epoch == choice.epoch);
+        let place = held.and_then(|held| {
+            held.merging.remove(&choice.name);
+            held.place_of(&choice).map(|place| (held, place))
+        });
+        let Some((held, which)) = place else {
+            self.drop_file(&choice.name);
+            return Ok(false);
+        };
+        let file = match made {
+            Ok(file) => file,
+            Err(error) => {
+                self.drop_file(&choice.name);
+                return self.failed(&choice, error).map(|()| false);
+            }
+        };
+        if let Some(line) = which.of(&mut held.now) {
+            let files = line.pile_mut(choice.pile);
+            files.retain(|file| !choice.files.contains(file));
+            files.extend(file);
+        }
+        if let Pile::Table(table) = choice.pile {
+            metrics::compacted(table, merged.took);
+            self.progress.compacted.insert(table);
+            self.of_shard(choice.shard).compactions += 1;
+        }
+        Ok(true)
+    }
+
+    /// Sees to a merge that failed.
+    fn failed(&mut self, choice: &Choice, error: Error) -> Result<(), Error> {
+        let Some(mut held) = self.held.remove(&choice.shard) else {
+            return Ok(());
+        };
+        let left = held.base.clone();
+        let Err(error) = self.unless_lost::<()>(choice.shard, Some(&left), Err(error)) else {
+            return Ok(());
+        };
+        if choice.when == When::Busy {
+            return Err(error);
+        }
+        let (shard, pile) = (choice.shard, choice.pile.as_str());
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(shard, pile, error, "files cannot be put together");
+        metrics::not_put_together();
+        held.put_off.insert(choice.pile);
+        self.held.insert(choice.shard, held);
+        Ok(())
+    }
+
+    /// Removes what came of a merge and is not wanted. What is left of it for now its owner finds when it cleans up.
+    fn drop_file(&self, name: &str) {
+        if let Err(error) = self.storage.remove(name) {
+            tracing::warn!(%error, "a file that nothing names stays until its owner cleans up");
+        }
     }
 
     /// Removes the erased from the shards whose owner was asked to and has not; says whether there were any.
@@ -105,28 +220,22 @@ impl Worker {
 }
 
 impl Held {
-    fn compact(&mut self, tools: &Tools<'_>, when: When) -> Result<BTreeSet<Table>, Error> {
-        let most = tools.settings.max_files;
-        let which = Which::folded(&self.now);
-        let definitions = Arc::clone(&self.definitions);
-        let mut compacted = BTreeSet::new();
-        for table in Table::ALL {
-            let files = self.now.line().files(table);
-            let chosen = match when {
-                When::Busy => choose(files, most),
-                When::AtRest => choose_at_rest(files),
-            };
-            if let Some(chosen) = chosen {
-                self.merge(tools, which, &definitions.catalog, table, &chosen, None)?;
-                compacted.insert(table);
-            }
-        }
-        if self.now.line().seen.len() > most {
-            self.window.forget_expired();
-            let file = self.write_seen(tools, &self.window.all())?;
-            self.now.line_mut().seen = file.into_iter().collect();
-        }
-        Ok(compacted)
+    /// The files of the line being folded that no merge is reading.
+    fn free(&self, pile: Pile) -> Vec<&DataFile> {
+        let is_read = |file: &DataFile| {
+            let mut merging = self.merging.values();
+            merging.any(|paths| paths.contains(&file.path))
+        };
+        let files = self.now.line().pile(pile).iter();
+        files.filter(|file| !is_read(file)).collect()
+    }
+
+    /// The line that names all that a merge has read.
+    fn place_of(&mut self, choice: &Choice) -> Option<Which> {
+        [Which::Live, Which::Next].into_iter().find(|which| {
+            let named = which.of(&mut self.now).map(|line| line.pile(choice.pile));
+            named.is_some_and(|named| choice.files.iter().all(|file| named.contains(file)))
+        })
     }
 
     /// Merges all files of every table into one without the erased, in both lines; `shown` is the catalogue of the one
@@ -144,52 +253,37 @@ impl Held {
                 continue;
             };
             for table in Table::ALL {
-                let files = which
-                    .of(&mut self.now)
-                    .map_or(0, |line| line.files(table).len());
-                if files == 0 {
+                let line = which.of(&mut self.now);
+                let files = line.map_or(Vec::new(), |line| line.files(table).to_vec());
+                if files.is_empty() {
                     continue;
                 }
-                let vault = tools.vault;
-                let mut keep = move |subjects: &[SubjectId]| {
-                    live(vault, subjects).map_err(|source| Error::Vault {
+                let begin = Instant::now();
+                let mut keep = |subjects: &[SubjectId]| {
+                    live(tools.vault, subjects).map_err(|source| Error::Vault {
                         position: format!("compaction of {table}"),
                         source: Box::new(source),
                     })
                 };
-                let all: Vec<usize> = (0..files).collect();
-                self.merge(tools, which, catalog, table, &all, Some(&mut keep))?;
+                let keep: &mut Keep<'_> = &mut keep;
+                let files: Vec<&DataFile> = files.iter().collect();
+                let rows = Merge::new(
+                    tools.storage,
+                    table,
+                    catalog,
+                    &files,
+                    BATCH_ROWS,
+                    Some(keep),
+                )?;
+                let schema = Snapshot::file_schema(table, catalog);
+                let file = self.write(tools, table.as_str(), &schema, rows)?;
+                metrics::compacted(table, begin.elapsed());
+                if let Some(line) = which.of(&mut self.now) {
+                    line.tables.insert(table, file.into_iter().collect());
+                }
                 compacted.insert(table);
             }
         }
         Ok(compacted)
-    }
-
-    /// Replaces the chosen files of a table by one.
-    fn merge<'k>(
-        &mut self,
-        tools: &Tools<'_>,
-        which: Which,
-        catalog: &TraitCatalog,
-        table: Table,
-        chosen: &[usize],
-        keep: Option<&'k mut Keep<'k>>,
-    ) -> Result<(), Error> {
-        let Some(line) = which.of(&mut self.now) else {
-            return Ok(());
-        };
-        let old: Vec<DataFile> = line.files(table).to_vec();
-        let merged: Vec<&DataFile> = chosen.iter().map(|at| &old[*at]).collect();
-        let rows = Merge::new(tools.storage, table, catalog, &merged, BATCH_ROWS, keep)?;
-        let schema = Snapshot::file_schema(table, catalog);
-        let file = self.write(tools, table.as_str(), &schema, rows)?;
-        metrics::compacted(table);
-        if let Some(line) = which.of(&mut self.now) {
-            let left = old.iter().enumerate();
-            let left = left.filter(|(at, _)| !chosen.contains(at));
-            let files = left.map(|(_, file)| file.clone()).chain(file).collect();
-            line.tables.insert(table, files);
-        }
-        Ok(())
     }
 }

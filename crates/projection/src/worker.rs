@@ -21,7 +21,6 @@ use crate::settings::{FailPoint, Settings, Step};
 use crate::shard::{Line, Next, Shard, Standing};
 use crate::storage::Storage;
 use crate::take_in::Tools;
-use crate::upkeep::When;
 use crate::{Counts, Definitions, Error, Manifest, Owner, metrics};
 
 /// What a run wants to hold, and what it folds with.
@@ -37,7 +36,7 @@ pub(crate) struct Worker {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) vault: Arc<dyn Vault>,
     pub(crate) settings: Settings,
-    fail: Arc<dyn FailPoint>,
+    pub(crate) fail: Arc<dyn FailPoint>,
     owner: Owner,
     /// Counts the files named.
     given: Arc<AtomicU64>,
@@ -206,7 +205,6 @@ impl Worker {
         let records: usize = batches.iter().map(|batch| batch.records.len()).sum();
         let _span = tracing::info_span!("projection batch", records).entered();
         let mut taken = Counts::default();
-        let mut touched = BTreeSet::new();
         for batch in &batches {
             let Some(mut held) = self.held.remove(&batch.shard) else {
                 continue;
@@ -224,18 +222,14 @@ impl Worker {
             taken.add(&counts);
             self.of_shard(batch.shard).counts.add(&counts);
             self.held.insert(batch.shard, held);
-            touched.insert(batch.shard);
         }
         self.commit(|_| false)?;
-        if self.compact(&touched, When::Busy)? {
-            self.publish_compacted()?;
-        }
         self.progress.counts.add(&taken);
         metrics::batch(&taken, begin.elapsed());
         Ok(())
     }
 
-    fn publish_compacted(&mut self) -> Result<(), Error> {
+    pub(crate) fn publish_compacted(&mut self) -> Result<(), Error> {
         self.commit(|_| false)?;
         self.clean()
     }
@@ -259,21 +253,6 @@ impl Worker {
             self.clean()?;
         }
         Ok(resting)
-    }
-
-    /// Puts the files of a shard together that has caught up. Where they cannot be, all stays as it was committed: whoever
-    /// reads can do without, and whatever else is folded must not wait for it.
-    pub(crate) fn rest(&mut self, shard: u32) -> Result<(), Error> {
-        match self.compact(&BTreeSet::from([shard]), When::AtRest) {
-            Ok(false) => Ok(()),
-            Ok(true) => self.publish_compacted(),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(shard, error, "the files of a shard cannot be put together");
-                metrics::not_put_together();
-                Ok(())
-            }
-        }
     }
 
     /// Asks every owner to fold everything again. Where nothing can be read, a new beginning is made.

@@ -166,6 +166,7 @@ impl Fleet {
     pub fn reopen(&self, number: usize, projector: &mut Projector) {
         let member = &self.members[number];
         member.script.plan.lock().unwrap().clear();
+        *member.script.crashed.lock().unwrap() = false;
         let definitions = self.definitions.lock().unwrap()[number].clone();
         *projector = self.open(&member.group, &member.script, &definitions);
     }
@@ -192,6 +193,12 @@ impl Fleet {
             .await
     }
 
+    /// As [`Fleet::run`], with merges beside the fold.
+    pub async fn keep_up(&self, number: usize) -> Option<Progress> {
+        self.job(number, async |projector| projector.keep_up().await)
+            .await
+    }
+
     pub async fn job(
         &self,
         number: usize,
@@ -204,10 +211,11 @@ impl Fleet {
         let definitions = self.definitions.lock().unwrap()[number].clone();
         projector.adopt(definitions).unwrap();
         let done = job(&mut projector).await;
-        let crashed = std::mem::take(&mut *member.script.crashed.lock().unwrap());
+        // Of a merge that crashed beside a run, the next one hears.
+        let crashed = || *member.script.crashed.lock().unwrap();
         match done {
             Ok(progress) => Some(progress),
-            Err(_) if crashed => {
+            Err(_) if crashed() => {
                 self.reopen(number, &mut projector);
                 None
             }

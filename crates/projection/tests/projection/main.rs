@@ -5,6 +5,7 @@
     reason = "a test that cannot go on is to panic"
 )]
 
+mod beside;
 mod catalog;
 mod commit;
 mod crash;

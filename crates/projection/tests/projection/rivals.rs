@@ -91,7 +91,11 @@ async fn live(fleet: &Fleet, rng: &mut StdRng, faults: bool, erasing: bool) {
                 let number = rng.random_range(0..fleet.members.len());
                 let acts = plan(rng, fleet.members.len());
                 *fleet.members[number].script.plan.lock().unwrap() = acts;
-                fleet.run(number).await;
+                if rng.random() {
+                    fleet.run(number).await;
+                } else {
+                    fleet.keep_up(number).await;
+                }
                 fleet.members[number].script.plan.lock().unwrap().clear();
             }
         }
