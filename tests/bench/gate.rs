@@ -1,88 +1,165 @@
-//! The gate: a lawful query ÷ the same query without the gate, on the same engine.
+//! The gate: a lawful query ÷ the same query without the gate, on the same engine; and beside DuckDB.
 //!
 //! "Without the gate" is what a platform without one would have: the finished rows of *all* members in ordinary Parquet
 //! files (zstd, sorted by member), read by plain DataFusion with its default pruning and as many partitions. The lawful
-//! side pays for everything: barrier, permit set, planning, the scan, and the durable record of the use.
+//! side pays for everything: barrier, permit set, planning, the scan, and the durable record of the use. DuckDB reads the
+//! same ordinary files and finds the lawful by a join, see [`Lawful`].
 //!
 //! Twice: as a projector leaves the profiles that has nothing more to fold, and after some members changed since.
+//! `ASSENT_BENCH_MEMBERS` asks for another number of members, with ten events each.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use assent_intake::Route;
-use assent_segment::QueryResult;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
-use serde_json::{Value, json};
 
-use crate::house::{House, Opening, SERVER_KEY};
+use crate::consented::{Consented, GRANTED};
+use crate::house::{House, Opening};
 use crate::measure::{measured, ratio};
-use crate::population::{BATCH, call, customer, introduce, mixed};
+use crate::ordinary::Ordinary;
+use crate::peer::{DuckDb, Lawful};
 
 const MEMBERS: u64 = 100_000;
-const EVENTS: u64 = 1_000_000;
-/// Of a hundred members so many granted.
-const GRANTED: u64 = 60;
+const EVENTS_EACH: u64 = 10;
 /// Of a hundred members so many change after that.
 const CHANGED: u64 = 5;
 const ROUNDS: usize = 7;
-const USE: &str = "account_based_marketing/email";
 const DUTY: &str = "rights_handling";
 
+/// What is asked for, and which of the shapes its purpose can ask.
+const USES: [(&str, &str, usize); 2] = [
+    (
+        "account_based_marketing",
+        "account_based_marketing/email",
+        5,
+    ),
+    // Without the categories of accounts.
+    ("email_marketing", "email_marketing/email", 4),
+];
+
 pub(crate) async fn run() {
+    let asked = std::env::var("ASSENT_BENCH_MEMBERS").ok();
+    let members = asked.map_or(MEMBERS, |asked| asked.parse().expect("a number of members"));
+    let events = members * EVENTS_EACH;
     let house = Opening::sample().open().await;
-    fill(&house).await;
+    let mut consented = Consented::fill(&house, members, events).await;
     house.project_to_rest().await;
-    println!(
-        "{MEMBERS} members, {EVENTS} events, {GRANTED} % granted, {ROUNDS} rounds, lawful ÷ ungated"
-    );
-    compare(&house, "at rest").await;
-    change(&house).await;
+    println!("{members} members, {events} events, {GRANTED} % granted, {ROUNDS} rounds");
+    compare(&house, &consented, "at rest").await;
+    consented.change(&house, events, CHANGED).await;
     house.project().await;
-    compare(&house, &format!("{CHANGED} % changed since")).await;
+    compare(&house, &consented, &format!("{CHANGED} % changed since")).await;
 }
 
-async fn compare(house: &House, state: &str) {
-    let plain = ungated(house, state).await;
-    println!("\n{state}\n");
-    println!("| query | rows lawful / ungated | CPU time | wall time |");
-    println!("|---|---|---|---|");
-    let month_ago = house.now().plus_micros(-30 * 86_400_000_000);
-    let mut all = (Vec::new(), Vec::new());
-    for (name, sql) in shapes(&month_ago.to_string()) {
-        let (mut walls, mut cpus, mut counted) =
-            (Vec::new(), Vec::new(), (String::new(), String::new()));
-        for round in 0..=ROUNDS {
-            let (lawful, result) = measured(async || house.ask(USE, &sql).await.expect(name)).await;
-            let (raw, batches) = measured(async || {
-                let frame = plain.sql(&sql).await.expect(name);
-                frame.collect().await.expect(name)
-            })
-            .await;
-            counted = (first_cell(&result.batches), first_cell(&batches));
-            if round > 0 {
-                walls.push((lawful.wall, raw.wall));
-                cpus.push((lawful.cpu, raw.cpu));
+/// Ratios of each round, of one way to answer to another.
+type Pairs = Vec<(f64, f64)>;
+
+/// What the lawful answer is measured against, by CPU time and on the wall.
+#[derive(Default)]
+struct Against {
+    name: &'static str,
+    cpu: Pairs,
+    wall: Pairs,
+}
+
+async fn compare(house: &House, consented: &Consented, state: &str) {
+    let dir = house.dir.path().join(state.replace(' ', "-"));
+    std::fs::create_dir(&dir).expect("a new directory");
+    let ordinary = Ordinary::write(house, DUTY, &dir, consented).await;
+    let plain = ungated(house, &ordinary).await;
+    let mut duckdb = DuckDb::start(house.engine.limits().partitions);
+    match &mut duckdb {
+        Some(duckdb) => duckdb.show(&ordinary.files()),
+        None => println!("without DuckDB, which `cargo xtask bench gate` brings along"),
+    }
+    let month_ago = house.now().plus_micros(-30 * 86_400_000_000).to_string();
+    for (purpose, use_, shapes_of_purpose) in USES {
+        println!("\n{use_}, {state}: the time of a lawful query ÷ that of another way\n");
+        println!("| query | rows lawful / ungated | other way | CPU time | wall time |");
+        println!("|---|---|---|---|---|");
+        let mut all: Vec<Against> = Vec::new();
+        for (name, sql) in shapes(&month_ago).into_iter().take(shapes_of_purpose) {
+            let against = shape(house, &plain, duckdb.as_mut(), (purpose, use_), name, &sql).await;
+            for (place, one) in against.into_iter().enumerate() {
+                if all.len() <= place {
+                    all.push(Against {
+                        name: one.name,
+                        ..Against::default()
+                    });
+                }
+                // The medians of the shapes, each as a ratio to one.
+                all[place].cpu.push((median(&one.cpu), 1.0));
+                all[place].wall.push((median(&one.wall), 1.0));
             }
         }
+        for one in &all {
+            let (cpu, wall) = (geometric_mean(&one.cpu), geometric_mean(&one.wall));
+            println!("| geometric mean | | {} | {cpu:.2} | {wall:.2} |", one.name);
+        }
+    }
+}
+
+/// Asks one question every way in turn, round by round; the first round is not counted.
+async fn shape(
+    house: &House,
+    plain: &SessionContext,
+    mut duckdb: Option<&mut DuckDb>,
+    (purpose, use_): (&str, &str),
+    name: &str,
+    sql: &str,
+) -> Vec<Against> {
+    let ways = [
+        ("without the gate", None),
+        ("DuckDB, current decisions", Some(Lawful::Current)),
+        ("DuckDB, latest of all decisions", Some(Lawful::Latest)),
+    ];
+    let mut against: Vec<Against> = Vec::new();
+    let mut counted = (String::new(), String::new());
+    for round in 0..=ROUNDS {
+        let (lawful, result) = measured(async || house.ask(use_, sql).await.expect(name)).await;
+        counted.0 = first_cell(&result.batches);
+        for (place, (way, found)) in ways.into_iter().enumerate() {
+            let other = match (found, &mut duckdb) {
+                (None, _) => {
+                    let (other, batches) = measured(async || {
+                        let frame = plain.sql(sql).await.expect(name);
+                        frame.collect().await.expect(name)
+                    })
+                    .await;
+                    counted.1 = first_cell(&batches);
+                    other
+                }
+                (Some(found), Some(duckdb)) => {
+                    duckdb.gate(&TABLES, purpose, found);
+                    let (other, first) = duckdb.ask(sql);
+                    assert_eq!(first, counted.0, "{name}: {way} says something else");
+                    other
+                }
+                (Some(_), None) => continue,
+            };
+            if round == 0 {
+                against.push(Against {
+                    name: way,
+                    ..Against::default()
+                });
+                continue;
+            }
+            against[place].cpu.push((lawful.cpu, other.cpu));
+            against[place].wall.push((lawful.wall, other.wall));
+        }
+    }
+    for one in &against {
         println!(
-            "| {name} | {} / {} | {} | {} |",
+            "| {name} | {} / {} | {} | {} | {} |",
             counted.0,
             counted.1,
-            ratio(&cpus),
-            ratio(&walls)
+            one.name,
+            ratio(&one.cpu),
+            ratio(&one.wall)
         );
-        all.0.push(median(&cpus));
-        all.1.push(median(&walls));
     }
-    println!(
-        "| geometric mean | | {:.2} | {:.2} |",
-        geometric_mean(&all.0),
-        geometric_mean(&all.1)
-    );
+    against
 }
+
+/// The tables that the questions are about.
+pub(crate) const TABLES: [&str; 3] = ["members", "events", "contacts"];
 
 /// Five shapes that growth and account people ask; each ends in one row, so that printing costs nothing.
 fn shapes(month_ago: &str) -> [(&'static str, String); 5] {
@@ -110,122 +187,33 @@ fn shapes(month_ago: &str) -> [(&'static str, String); 5] {
             ),
         ),
         (
-            "roll-up by account",
-            "SELECT count(*) FROM (SELECT c.account_id, count(*) AS people, sum(m.revenue_365d) AS spent \
-             FROM contacts c JOIN members m ON m.member_id = c.member_id GROUP BY c.account_id) t WHERE spent > 100"
-                .to_owned(),
-        ),
-        (
             "top 100 by value per city",
             "SELECT count(*) FROM (SELECT member_id, row_number() OVER (PARTITION BY city ORDER BY revenue_total DESC, \
              member_id) AS place FROM members) t WHERE place <= 100"
                 .to_owned(),
         ),
+        (
+            "roll-up by account",
+            "SELECT count(*) FROM (SELECT c.account_id, count(*) AS people, sum(m.revenue_365d) AS spent \
+             FROM contacts c JOIN members m ON m.member_id = c.member_id GROUP BY c.account_id) t WHERE spent > 100"
+                .to_owned(),
+        ),
     ]
 }
 
-async fn fill(house: &House) {
-    introduce(house, MEMBERS).await;
-    for first in (0..EVENTS).step_by(usize::try_from(BATCH).unwrap_or(1)) {
-        let calls: Vec<Value> = (first..first + BATCH)
-            .map(|number| call(house.now(), number, MEMBERS))
-            .collect();
-        house
-            .call(SERVER_KEY, Route::Batch, json!({ "batch": calls }))
-            .await;
-    }
-    let mut groups = Vec::new();
-    let mut decisions = Vec::new();
-    for member in 0..MEMBERS {
-        groups.push(json!({
-            "type": "group", "userId": customer(member), "messageId": format!("g-{member}"),
-            "groupId": format!("CO-{}", mixed(member) % (MEMBERS / 20)),
-            "traits": { "country": "CN", "employees": "200-499", "buying_role": "influencer" },
-        }));
-        if mixed(member ^ 0x6ea7) % 100 < GRANTED {
-            decisions.push(json!({
-                "subject": { "customer_no": customer(member) }, "purpose": "account_based_marketing",
-                "state": "granted", "act": "checkbox_ticked", "notice": { "id": "business_contacts", "version": 1 },
-            }));
-        }
-        let last = member + 1 == MEMBERS;
-        if groups.len() as u64 == BATCH || last {
-            let batch = json!({ "batch": std::mem::take(&mut groups) });
-            house.call(SERVER_KEY, Route::Batch, batch).await;
-        }
-        if decisions.len() as u64 == BATCH || last {
-            house
-                .decide(Value::Array(std::mem::take(&mut decisions)))
-                .await;
-        }
-    }
-}
-
-/// Some members do something more, and some of them decide anew.
-async fn change(house: &House) {
-    let changed = (0..MEMBERS).filter(|member| mixed(member ^ 0xc4a9) % 100 < CHANGED);
-    let (mut calls, mut decisions) = (Vec::new(), Vec::new());
-    for (number, member) in (EVENTS..).zip(changed) {
-        calls.push(json!({
-            "type": "track", "event": "Order Completed", "userId": customer(member),
-            "messageId": format!("o-{number}"), "properties": { "revenue": 40, "currency": "CNY" },
-        }));
-        let (state, act) = match mixed(member ^ 0x91) % 10 {
-            0..=3 => ("withdrawn", "unsubscribe_clicked"),
-            _ => ("granted", "checkbox_ticked"),
-        };
-        decisions.push(json!({
-            "subject": { "customer_no": customer(member) }, "purpose": "account_based_marketing",
-            "state": state, "act": act, "notice": { "id": "business_contacts", "version": 1 },
-        }));
-    }
-    for batch in calls.chunks(usize::try_from(BATCH).unwrap_or(1)) {
-        house
-            .call(SERVER_KEY, Route::Batch, json!({ "batch": batch }))
-            .await;
-    }
-    for batch in decisions.chunks(usize::try_from(BATCH).unwrap_or(1)) {
-        house.decide(Value::Array(batch.to_vec())).await;
-    }
-}
-
-/// Plain DataFusion over the finished rows of all members.
-async fn ungated(house: &House, state: &str) -> SessionContext {
+/// Plain DataFusion over the ordinary files.
+async fn ungated(house: &House, ordinary: &Ordinary) -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(house.engine.limits().partitions);
     let context = SessionContext::new_with_config(config);
-    for table in ["members", "events", "contacts"] {
-        let file = house
-            .dir
-            .path()
-            .join(format!("ungated-{table}-{state}.parquet"));
-        // In two halves, since an answer has a limit.
-        let mut halves = Vec::new();
-        for half in ["member_id < '8'", "member_id >= '8'"] {
-            let sql = format!("SELECT * FROM {table} WHERE {half} ORDER BY member_id");
-            // Under a legal duty nobody is denied.
-            halves.push(house.ask_as("officer", DUTY, &sql).await.expect("rows"));
-        }
-        write(&file, &halves);
-        let path = file.to_str().expect("UTF-8");
+    for table in TABLES {
+        let path = ordinary.file(table);
+        let path = path.to_str().expect("UTF-8");
         context
             .register_parquet(table, path, ParquetReadOptions::default())
             .await
             .expect("registered");
     }
     context
-}
-
-fn write(path: &Path, parts: &[QueryResult]) {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .build();
-    let file = std::fs::File::create_new(path).expect("a new file");
-    let mut writer = ArrowWriter::try_new(file, Arc::clone(&parts[0].schema), Some(properties))
-        .expect("a writer");
-    for batch in parts.iter().flat_map(|part| &part.batches) {
-        writer.write(batch).expect("written");
-    }
-    writer.close().expect("closed");
 }
 
 fn first_cell(batches: &[arrow::array::RecordBatch]) -> String {
@@ -241,8 +229,8 @@ fn median(pairs: &[(f64, f64)]) -> f64 {
     crate::measure::spread(pairs.iter().map(|(a, b)| a / b).collect()).1
 }
 
-fn geometric_mean(figures: &[f64]) -> f64 {
+fn geometric_mean(pairs: &[(f64, f64)]) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "five")]
-    let count = figures.len() as f64;
-    (figures.iter().map(|figure| figure.ln()).sum::<f64>() / count).exp()
+    let count = pairs.len() as f64;
+    (pairs.iter().map(|(a, b)| (a / b).ln()).sum::<f64>() / count).exp()
 }

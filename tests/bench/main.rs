@@ -5,12 +5,15 @@
 use assent_tests::house;
 
 mod client;
+mod consented;
 mod fleet;
 mod gate;
 mod intake;
 mod kafka;
 mod measure;
+mod ordinary;
 mod over_http;
+mod peer;
 mod population;
 mod projection;
 mod shards;

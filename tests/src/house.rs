@@ -19,7 +19,8 @@ use assent_programme::{
 };
 use assent_projection::{Definitions, Owner, Parts, Profiles, Progress, Projector, Settings};
 use assent_segment::{
-    Asked, Engine, Error, ExportFormat, LawfulSession, Limits, QueryResult, SqlCheck, Stores,
+    Asked, ByConsent, Engine, Error, ExportFormat, LawfulSession, Limits, QueryResult, SqlCheck,
+    Stores,
 };
 use assent_server::{
     Changes, Control, Examined, ImportProgress, ImportRequest, NewPrincipal, NotReady,
@@ -199,13 +200,15 @@ impl House {
             Arc::clone(&random) as Arc<dyn RandomSource>,
         ));
         intake.ask(Arc::new(Followed(Arc::clone(&permit))));
-        let parts = Parts::alone(
+        let mut parts = Parts::alone(
             &dir.path().join("profiles"),
             Arc::clone(&shared_journal),
             Arc::clone(&shared_vault),
             Owner::random(&random),
         )
         .unwrap();
+        let by_consent = ByConsent::new(Arc::clone(&permit), Arc::new(clock.clone()));
+        parts.clustering = Some(Arc::new(by_consent));
         let profiles = Arc::new(Profiles::new(Arc::clone(&parts.storage)));
         let projector =
             Projector::open(parts, definitions(&permit.registry()), Settings::default()).unwrap();

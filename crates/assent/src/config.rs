@@ -51,6 +51,8 @@ pub struct Config {
     pub intake: assent_intake::Limits,
     /// How events are folded.
     pub projection: assent_projection::Settings,
+    /// Whether people who are lawful for the same purposes lie together in the profiles.
+    pub by_consent: bool,
     /// What one query may take.
     pub query: Query,
     /// What the process tells of itself.

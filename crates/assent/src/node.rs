@@ -9,8 +9,8 @@ use assent_event::Identifier;
 use assent_intake::{CurrentRegistry, Intake};
 use assent_journal::Journal;
 use assent_permit::Permit;
-use assent_projection::{Parts, Profiles, Storage};
-use assent_segment::Engine;
+use assent_projection::{Clustering, Parts, Profiles, Storage};
+use assent_segment::{ByConsent, Engine};
 use assent_server::{Metrics, ProcessRole, Roles, Services};
 use assent_vault::{RandomSource, Vault};
 
@@ -331,11 +331,46 @@ fn projection(
         vault: Arc::clone(needed(stores.vault.as_ref(), role)?),
         storage: Arc::clone(needed(stores.storage.as_ref(), role)?),
         group: stores::group(config)?,
+        clustering: match config.by_consent {
+            true => by_consent(config, stores)?,
+            false => None,
+        },
         owner,
     };
     let profiles = Arc::clone(needed(stores.profiles.as_ref(), role)?);
     let knowledge = stores.knowledge.clone();
     Projection::open(config, parts, profiles, knowledge).map(Arc::new)
+}
+
+/// Whose rows lie together. It is a hint, so an index of its own is not waited for, and one that cannot be had is no failure.
+fn by_consent(config: &Config, stores: &Stores) -> Result<Option<Arc<dyn Clustering>>, Failure> {
+    let clock = Arc::new(clock::now);
+    if let Knowledge::Indexed(permit) = &stores.knowledge {
+        let by_consent = ByConsent::new(Arc::clone(permit), clock);
+        return Ok(Some(Arc::new(by_consent)));
+    }
+    if let JournalKind::Embedded = config.journal {
+        // It is this process's alone, which answers nobody.
+        return Ok(None);
+    }
+    let vault = Arc::clone(needed(stores.vault.as_ref(), ProcessRole::Projector)?);
+    let permits = config.query.permit.clone();
+    let started = Permit::start(Arc::clone(&stores.journal), vault, permits);
+    let permit = match started {
+        Ok(permit) => Arc::new(permit),
+        Err(error) => {
+            tracing::warn!(%error, "files are laid out without regard to consent");
+            return Ok(None);
+        }
+    };
+    let by_consent = Arc::new(ByConsent::loading(permit, clock));
+    let loading = Arc::clone(&by_consent);
+    tokio::spawn(async move {
+        if let Err(error) = loading.load().await {
+            tracing::warn!(%error, "files are laid out without regard to consent");
+        }
+    });
+    Ok(Some(by_consent))
 }
 
 fn engine(

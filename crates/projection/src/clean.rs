@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::chain::{self, name_of, number_of};
 use crate::held::Held;
+use crate::merges::Merges;
 use crate::names::shard_and_epoch;
 use crate::storage::{DATA, MANIFESTS, Storage};
 use crate::{Error, Manifest};
@@ -38,7 +39,7 @@ impl Cleaner {
     }
 
     /// Removes what can be removed by the owner of `held`, whose shards stand in `newest` as they are held. Nothing of
-    /// what is held may be half-written.
+    /// what is held may be half-written, but what comes of `merges` may.
     ///
     /// A manifest is old when `keep` newer ones are there and its successor is older than the newest by `keep_for`,
     /// by the clock of the storage, so that no other is asked. A damaged manifest names nothing.
@@ -47,6 +48,7 @@ impl Cleaner {
         storage: &dyn Storage,
         newest: &Manifest,
         held: &BTreeMap<u32, Held>,
+        merges: &Merges,
         keep: usize,
         keep_for: Duration,
     ) -> Result<(), Error> {
@@ -73,7 +75,7 @@ impl Cleaner {
         }
         self.forgotten = newest.forget_before;
         let kept: BTreeSet<u64> = manifests[old..].iter().map(|(number, _)| *number).collect();
-        let named = self.named(storage, newest, held, &kept)?;
+        let named = self.named(storage, newest, held, merges, &kept)?;
         for entry in storage.list(DATA, "")? {
             let ours = match shard_and_epoch(&entry.name) {
                 Some((shard, epoch)) => held
@@ -103,6 +105,7 @@ impl Cleaner {
         storage: &dyn Storage,
         newest: &Manifest,
         held: &BTreeMap<u32, Held>,
+        merges: &Merges,
         kept: &BTreeSet<u64>,
     ) -> Result<BTreeSet<String>, Error> {
         self.known.retain(|number, _| kept.contains(number));
@@ -120,10 +123,9 @@ impl Cleaner {
                 Err(other) => return Err(other),
             }
         }
-        let in_memory = held.values().flat_map(|held| {
-            let files = held.now.all_files().map(|file| &file.path);
-            files.chain(held.merging.keys()).cloned()
-        });
+        let in_memory = held.values().flat_map(|held| held.now.all_files());
+        let in_memory = in_memory.map(|file| &file.path);
+        let in_memory = in_memory.chain(merges.names()).cloned();
         Ok(self
             .known
             .values()

@@ -13,11 +13,16 @@ use crate::fold::events;
 use crate::groups::{Rows, bytes_at, subjects};
 use crate::layout::Layout;
 use crate::merge::partial_rows;
+use crate::names::is_clustered;
 use crate::storage::Storage;
 use crate::{DataFile, Error, Snapshot, Table, files};
 
-/// Rows read from a file at a time.
-pub(crate) const BATCH_ROWS: usize = 8_192;
+/// Rows read at a time from so many files, each: fewer where there are many, since memory holds a batch of each.
+pub(crate) fn batch_rows(files: usize) -> usize {
+    const EACH: usize = 8_192;
+    const TOGETHER: usize = 12 * EACH;
+    (TOGETHER / files.max(1)).clamp(512, EACH)
+}
 
 /// A larger file joins a compaction only when it is at most this many times what the smaller ones are together, so
 /// that a large base is not written again for every few small files.
@@ -43,16 +48,26 @@ pub(crate) fn choose(files: &[&DataFile], most: usize) -> Option<Vec<usize>> {
     Some(chosen)
 }
 
-/// At rest, the largest file has at least so many times the rows that the others have together: what readers have to put
+/// At rest, what was put together has at least so many times the rows that the other files have: what readers have to put
 /// together of several files is little.
 const REST: u64 = 16;
 
-/// Whether to merge all of these files when there is nothing else to do: until nearly everything lies in one. All is
-/// written again each time the others grow to a [`REST`]th of it, so a stream of small commits stays cheap.
-pub(crate) fn choose_at_rest(files: &[&DataFile]) -> bool {
-    let all: u64 = files.iter().map(|file| file.rows).sum();
+/// Whether to merge all of these files when there is nothing else to do: until nearly everything lies in one, or in those of
+/// the clusters, which have no subject in common. All is written again each time the others grow to a [`REST`]th of it, so a
+/// stream of small commits stays cheap. `clustered`: whether there are to be clusters.
+pub(crate) fn choose_at_rest(files: &[&DataFile], clustered: bool) -> bool {
+    let rows = |wanted: &dyn Fn(&DataFile) -> bool| -> u64 {
+        let files = files.iter().filter(|file| wanted(file));
+        files.map(|file| file.rows).sum()
+    };
+    let all = rows(&|_| true);
+    let of_clusters = rows(&|file| is_clustered(&file.path));
     let largest = files.iter().map(|file| file.rows).max().unwrap_or(0);
-    (all - largest).saturating_mul(REST) > largest
+    let settled = match clustered {
+        true => of_clusters,
+        false => of_clusters.max(largest),
+    };
+    (all - settled).saturating_mul(REST) > settled
 }
 
 /// Whether subjects are to be kept, in the order asked.
@@ -296,7 +311,7 @@ mod tests {
         let rows = fold.finish().unwrap().remove(&table)?;
         let name = format!("data/{table}-{file}.parquet");
         let schema = rows.schema();
-        let written = files::write(storage, name, &schema, 4, std::iter::once(Ok(rows)));
+        let written = files::write(storage, &name, &schema, 4, std::iter::once(Ok(rows)));
         let (file, staged) = written.unwrap()?;
         storage.put(vec![staged]).unwrap();
         Some(file)
@@ -384,19 +399,29 @@ mod tests {
     }
 
     #[test]
-    fn at_rest_nearly_everything_lies_in_one_file() {
-        let chosen = |rows: &[u64]| {
-            let files = rows.iter().map(|rows| DataFile {
+    fn at_rest_nearly_everything_lies_in_one_file_or_in_those_of_the_clusters() {
+        let chosen = |rows: &[(&str, u64)], clustered| {
+            let files = rows.iter().map(|(stem, rows)| DataFile {
+                path: format!("data/{stem}-00000-1-a-1.parquet"),
                 rows: *rows,
                 ..file(1)
             });
             let files: Vec<DataFile> = files.collect();
-            choose_at_rest(&files.iter().collect::<Vec<_>>())
+            choose_at_rest(&files.iter().collect::<Vec<_>>(), clustered)
         };
-        assert!(!chosen(&[]));
-        assert!(!chosen(&[7]));
-        assert!(chosen(&[7, 7]));
-        assert!(!chosen(&[1_600, 40, 60]));
-        assert!(chosen(&[1_600, 40, 61]));
+        let m = |rows: &[u64]| rows.iter().map(|rows| ("m", *rows)).collect::<Vec<_>>();
+        assert!(!chosen(&[], false) && !chosen(&[], true));
+        assert!(!chosen(&m(&[7]), false));
+        assert!(chosen(&m(&[7]), true), "not yet in clusters");
+        assert!(chosen(&m(&[7, 7]), false));
+        assert!(!chosen(&m(&[1_600, 40, 60]), false));
+        assert!(chosen(&m(&[1_600, 40, 61]), false));
+        for clustered in [false, true] {
+            assert!(!chosen(
+                &[("m.0", 800), ("m.1", 800), ("m", 100)],
+                clustered
+            ));
+            assert!(chosen(&[("m.0", 800), ("m.1", 800), ("m", 101)], clustered));
+        }
     }
 }

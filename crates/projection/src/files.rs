@@ -1,6 +1,7 @@
 //! Parquet files of the projection: how they are written, and read back for merging.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,47 +18,81 @@ use crate::layout::SUBJECT;
 use crate::storage::{Staged, Storage};
 use crate::{DataFile, Error};
 
-/// Writes one data file from batches that are sorted and follow one another; `None` when they have no rows.
-pub(crate) fn write(
-    storage: &dyn Storage,
-    name: String,
-    schema: &SchemaRef,
-    row_group_rows: usize,
-    batches: impl Iterator<Item = Result<RecordBatch, Error>>,
-) -> Result<Option<(DataFile, Staged)>, Error> {
-    let path = storage.locate(&name);
-    let mut staged = storage.stage(&name)?;
-    let mut written = DataFile {
-        path: name,
-        rows: 0,
-        bytes: 0,
-        crc32: 0,
-        first_subject: String::new(),
-        last_subject: String::new(),
-    };
-    {
-        let mut summing = Summing {
-            file: std::io::BufWriter::with_capacity(1 << 18, staged.file()),
+/// A data file that is being written, from batches that are sorted and follow one another.
+pub(crate) struct Writing {
+    staged: Staged,
+    path: PathBuf,
+    written: DataFile,
+    writer: ArrowWriter<Summing<BufWriter<File>>>,
+}
+
+impl Writing {
+    /// Begins a file of that name.
+    pub(crate) fn begin(
+        storage: &dyn Storage,
+        name: &str,
+        schema: &SchemaRef,
+        row_group_rows: usize,
+    ) -> Result<Self, Error> {
+        let path = storage.locate(name);
+        let mut staged = storage.stage(name)?;
+        let file = staged
+            .file()
+            .try_clone()
+            .map_err(Error::io("write", &path))?;
+        let summing = Summing {
+            file: BufWriter::with_capacity(1 << 18, file),
             hash: crc32fast::Hasher::new(),
             bytes: 0,
         };
         let properties = properties(schema, row_group_rows)?;
-        let mut writer = ArrowWriter::try_new(&mut summing, Arc::clone(schema), Some(properties))?;
-        for batch in batches {
-            let batch = batch?;
-            if batch.num_rows() == 0 {
-                continue;
-            }
-            note_subjects(&mut written, &batch)?;
-            written.rows += batch.num_rows() as u64;
-            writer.write(&batch)?;
-        }
-        writer.close()?;
-        summing.flush().map_err(Error::io("write", &path))?;
-        written.bytes = summing.bytes;
-        written.crc32 = summing.hash.finalize();
+        Ok(Self {
+            staged,
+            path,
+            written: DataFile {
+                path: name.to_owned(),
+                rows: 0,
+                bytes: 0,
+                crc32: 0,
+                first_subject: String::new(),
+                last_subject: String::new(),
+            },
+            writer: ArrowWriter::try_new(summing, Arc::clone(schema), Some(properties))?,
+        })
     }
-    Ok((written.rows > 0).then_some((written, staged)))
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        note_subjects(&mut self.written, batch)?;
+        self.written.rows += batch.num_rows() as u64;
+        Ok(self.writer.write(batch)?)
+    }
+
+    /// The file, to be put into the storage; `None` when it has no rows.
+    pub(crate) fn end(mut self) -> Result<Option<(DataFile, Staged)>, Error> {
+        let mut summing = self.writer.into_inner()?;
+        summing.flush().map_err(Error::io("write", &self.path))?;
+        self.written.bytes = summing.bytes;
+        self.written.crc32 = summing.hash.finalize();
+        Ok((self.written.rows > 0).then_some((self.written, self.staged)))
+    }
+}
+
+/// Writes one data file; `None` when the batches have no rows.
+pub(crate) fn write(
+    storage: &dyn Storage,
+    name: &str,
+    schema: &SchemaRef,
+    row_group_rows: usize,
+    batches: impl Iterator<Item = Result<RecordBatch, Error>>,
+) -> Result<Option<(DataFile, Staged)>, Error> {
+    let mut writing = Writing::begin(storage, name, schema, row_group_rows)?;
+    for batch in batches {
+        writing.write(&batch?)?;
+    }
+    writing.end()
 }
 
 fn note_subjects(written: &mut DataFile, batch: &RecordBatch) -> Result<(), Error> {

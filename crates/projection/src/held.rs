@@ -1,6 +1,6 @@
 //! A shard in the memory of its owner: as it was committed, and as it will be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -38,9 +38,7 @@ pub(crate) struct Held {
     pub(crate) names: Names,
     /// Files written and not yet put into the storage.
     pub(crate) staged: Vec<Staged>,
-    /// Merges under way, by the name of the file that comes of each: the paths that are read.
-    pub(crate) merging: BTreeMap<String, Vec<String>>,
-    /// What could not be put together at rest, and is not tried again until the next rest.
+    /// What was put together at this rest, or could not be: it has its turn again at the next one.
     pub(crate) put_off: BTreeSet<Pile>,
 }
 
@@ -67,7 +65,6 @@ impl Held {
             definitions: Arc::new(definitions.clone()),
             names: Names::new(number, shard.epoch, owner, given),
             staged: Vec::new(),
-            merging: BTreeMap::new(),
             put_off: BTreeSet::new(),
             base: shard.clone(),
             now: shard.clone(),

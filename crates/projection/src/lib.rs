@@ -106,6 +106,7 @@
 mod attributes;
 mod chain;
 mod clean;
+mod cluster;
 mod compact;
 mod definitions;
 mod denial;
@@ -139,6 +140,7 @@ mod upkeep;
 mod worker;
 
 pub use attributes::{Attributes, accounts, contacts, subscriptions, whole};
+pub use cluster::{Clustering, Clusters};
 pub use definitions::Definitions;
 pub use denial::{DENIED, denies};
 pub use dump::canonical_dump;

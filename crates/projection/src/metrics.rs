@@ -15,7 +15,6 @@ const BATCH: &str = "assent_projection_batch_records";
 const COMMITS: &str = "assent_projection_commits_total";
 const COMMIT: &str = "assent_projection_commit_seconds";
 const COMPACTIONS: &str = "assent_projection_compactions_total";
-const COMPACTION: &str = "assent_projection_compaction_seconds";
 const NOT_PUT_TOGETHER: &str = "assent_projection_rests_failed_total";
 const SHARDS: &str = "assent_projection_shards";
 const LOST: &str = "assent_projection_shards_lost_total";
@@ -35,11 +34,6 @@ pub fn describe() {
         "From a batch in memory to its manifest"
     );
     describe_counter!(COMPACTIONS, "Compactions, by table");
-    describe_histogram!(
-        COMPACTION,
-        Unit::Seconds,
-        "How long compactions took, by table"
-    );
     describe_counter!(
         NOT_PUT_TOGETHER,
         "Tables of shards whose files could not be put together at rest; the log says why"
@@ -88,9 +82,8 @@ pub(crate) fn committed<'c>(stands: impl Iterator<Item = &'c Checkpoint>) {
 }
 
 /// A table's files were merged.
-pub(crate) fn compacted(table: Table, took: Duration) {
+pub(crate) fn compacted(table: Table) {
     counter!(COMPACTIONS, "table" => table.as_str()).increment(1);
-    histogram!(COMPACTION, "table" => table.as_str()).record(took);
 }
 
 /// The files of a shard could not be put together at rest.

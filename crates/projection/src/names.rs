@@ -28,6 +28,12 @@ impl Names {
         }
     }
 
+    /// Names of so many files with rows of one cluster each.
+    pub(crate) fn give_clustered(&self, stem: &str, clusters: usize) -> Vec<String> {
+        let stems = (0..clusters).map(|cluster| format!("{stem}.{cluster}"));
+        stems.map(|stem| self.give(&stem)).collect()
+    }
+
     /// A name that was never given before; `stem` is the table or `seen`.
     pub(crate) fn give(&self, stem: &str) -> String {
         let Self {
@@ -39,6 +45,12 @@ impl Names {
         let given = given.fetch_add(1, Ordering::Relaxed);
         format!("{DATA}/{stem}-{shard:05}-{epoch:020}-{writer}-{given}.parquet")
     }
+}
+
+/// Whether a file has the rows of one cluster: its name tells.
+pub(crate) fn is_clustered(path: &str) -> bool {
+    let stem = path.split('-').next().unwrap_or_default();
+    stem.contains('.')
 }
 
 /// The shard and epoch of a file name; `None` for a name that no program of this format gives.
@@ -60,6 +72,10 @@ mod tests {
         let (first, second) = (names.give("members"), names.give("members"));
         assert_ne!(first, second);
         let file = first.strip_prefix("data/").unwrap();
+        assert_eq!(shard_and_epoch(file), Some((3, 17)), "{file}");
+        let clustered = names.give_clustered("members", 2);
+        assert!(clustered.iter().all(|name| is_clustered(name)) && !is_clustered(&first));
+        let file = clustered[1].strip_prefix("data/").unwrap();
         assert_eq!(shard_and_epoch(file), Some((3, 17)), "{file}");
         for other in [
             "members-00000000000000000003-0.parquet",

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use assent_event::topics;
 use assent_journal::{Alone, Checkpoint, Group, Journal, ReadLimit, Topic};
@@ -12,14 +13,12 @@ use assent_vault::Vault;
 use tokio::sync::watch;
 
 use crate::held::ShardBatch;
-use crate::merges::Merges;
-use crate::merging::When;
 use crate::progress::Progress;
-use crate::rests::Rests;
 use crate::settings::{FailPoint, NoFailPoint, Settings};
 use crate::storage::{LocalStorage, Storage};
+use crate::upkeep::Tended;
 use crate::worker::{Wish, Worker, partitions_of};
-use crate::{Definitions, Error, ErrorKind, Owner};
+use crate::{Clustering, Definitions, Error, ErrorKind, Owner};
 
 /// What a projector works with.
 #[derive(Clone)]
@@ -32,6 +31,8 @@ pub struct Parts {
     pub storage: Arc<dyn Storage>,
     /// Says which shards to fold: [`assent_journal::Alone`] where there is one projector.
     pub group: Arc<dyn Group>,
+    /// Says whose rows are to lie together, where somebody knows.
+    pub clustering: Option<Arc<dyn Clustering>>,
     /// Drawn at random when the process starts, see [`Owner::random`].
     pub owner: Owner,
 }
@@ -53,6 +54,7 @@ impl Parts {
             vault,
             storage: Arc::new(LocalStorage::new(dir)),
             group: Arc::new(Alone::new(partitions)),
+            clustering: None,
             owner,
         })
     }
@@ -68,8 +70,10 @@ pub struct Projector {
     settings: Settings,
     topics: [Topic; 2],
     worker: Arc<Mutex<Worker>>,
-    merges: Merges,
-    rests: Rests,
+    /// Counts the merges that have ended beside the fold.
+    merged: watch::Receiver<u64>,
+    /// Has merges stop.
+    given_up: Arc<AtomicBool>,
 }
 
 /// Whether a run waits for the merges it begins.
@@ -108,10 +112,11 @@ impl Projector {
             vault,
             storage,
             group,
+            clustering,
             owner,
         } = parts;
         definitions.check()?;
-        let worker = Worker::new(storage, vault, owner, settings.clone(), fail);
+        let worker = Worker::new(storage, vault, clustering, owner, settings.clone(), fail);
         Ok(Self {
             journal,
             assigned: group.shards(),
@@ -119,9 +124,9 @@ impl Projector {
             definitions,
             settings,
             topics: [topics::PROFILE, topics::BEHAVIOUR].map(Topic::new),
+            merged: worker.merges.ended(),
+            given_up: Arc::clone(worker.merges.given_up()),
             worker: Arc::new(Mutex::new(worker)),
-            merges: Merges::default(),
-            rests: Rests::default(),
         })
     }
 
@@ -157,7 +162,7 @@ impl Projector {
     /// As [`Projector::run_once`].
     pub async fn run_to_rest(&mut self) -> Result<Progress, Error> {
         let (end, resting) = self.fold(Pace::InStep).await?;
-        if self.begin_rest().await? {
+        if self.work(|worker| Ok(worker.begin_rest())).await? {
             for shard in resting {
                 if self.is_regrouped() {
                     break;
@@ -165,7 +170,7 @@ impl Projector {
                 self.group.working();
                 self.tend(Pace::InStep, &BTreeSet::from([shard])).await?;
             }
-            self.rests.end();
+            self.end_rest().await?;
         }
         self.work(move |worker| worker.report(&end)).await
     }
@@ -178,8 +183,10 @@ impl Projector {
     /// As [`Projector::run_once`].
     pub async fn keep_up(&mut self) -> Result<Progress, Error> {
         let (end, resting) = self.fold(Pace::Beside).await?;
-        if self.begin_rest().await? && self.tend(Pace::Beside, &resting).await? {
-            self.rests.end();
+        if self.work(|worker| Ok(worker.begin_rest())).await?
+            && self.tend(Pace::Beside, &resting).await?.rested
+        {
+            self.end_rest().await?;
         }
         self.work(move |worker| worker.report(&end)).await
     }
@@ -187,12 +194,12 @@ impl Projector {
     /// Counts the merges that have ended beside the fold, each of which a run has to commit.
     #[must_use]
     pub fn merged(&self) -> watch::Receiver<u64> {
-        self.merges.ended()
+        self.merged.clone()
     }
 
     /// Has merges beside the fold stop soon, for good: nothing that they do is needed.
     pub fn give_up_merges(&self) {
-        self.merges.give_up();
+        self.given_up.store(true, Ordering::Relaxed);
     }
 
     /// Folds what there is now. Where the journal ended, and the shards that stand there.
@@ -205,56 +212,33 @@ impl Projector {
         Ok((end, resting))
     }
 
-    /// Whether files may be put together at rest now.
-    async fn begin_rest(&mut self) -> Result<bool, Error> {
-        let begun = self.rests.begin(Instant::now());
-        if begun == Some(true) {
-            self.work(|worker| {
-                worker.begin_rest();
-                Ok(())
-            })
-            .await?;
-        }
-        Ok(begun.is_some())
+    async fn end_rest(&self) -> Result<(), Error> {
+        self.work(|worker| {
+            worker.rests.end();
+            Ok(())
+        })
+        .await
     }
 
     /// Commits what has come of merges, and begins others: where there are too many files, and in the shards that are at
-    /// rest. Whether there is nothing left to be put together at rest.
-    async fn tend(&mut self, pace: Pace, resting: &BTreeSet<u32>) -> Result<bool, Error> {
+    /// rest. Whoever breaks this off loses nothing: the worker knows what is under way.
+    async fn tend(&self, pace: Pace, resting: &BTreeSet<u32>) -> Result<Tended, Error> {
+        let mut merged = self.merged.clone();
         loop {
-            let merged = match self.merges.gather() {
-                Ok(merged) => merged,
-                Err(error) => return self.work(|_| Err(error)).await,
-            };
-            for one in &merged {
-                if one.choice.when == When::AtRest {
-                    self.rests.note(one.took, Instant::now());
-                }
-            }
-            let may_begin = !self.merges.is_under_way(When::Busy);
-            let may_rest = !self.merges.is_under_way(When::AtRest);
+            merged.mark_unchanged();
             let shards = resting.clone();
-            let (merges, crowded) = self
-                .work(move |worker| {
-                    worker.take_merged(merged)?;
-                    let busy = may_begin.then(|| worker.next_merge()).flatten();
-                    let rest = may_rest.then(|| worker.next_merge_at_rest(&shards));
-                    Ok(([busy, rest.flatten()], worker.is_crowded()))
-                })
-                .await?;
-            for merging in merges.into_iter().flatten() {
-                self.merges.begin(merging);
-            }
+            let tended = self.work(move |worker| worker.tend(&shards)).await?;
             let waits = match pace {
                 Pace::InStep => true,
-                Pace::Beside => crowded,
+                Pace::Beside => tended.crowded,
             };
-            if self.merges.is_idle() || !waits {
-                return Ok(!self.merges.is_under_way(When::AtRest));
+            if tended.idle || !waits {
+                return Ok(tended);
             }
-            if !self.merges.one_ended(SIGN_OF_LIFE).await {
-                self.group.working();
-            }
+            let ended = tokio::time::timeout(SIGN_OF_LIFE, merged.changed());
+            // That it took too long is no error: it is only said that it is still at work.
+            drop(ended.await);
+            self.group.working();
         }
     }
 
@@ -330,10 +314,11 @@ impl Projector {
     /// As [`Projector::run_once`].
     pub async fn purge_erased(&mut self) -> Result<Progress, Error> {
         let (_, end) = self.begin().await?;
-        let progress = self.work(move |worker| worker.request_purge(&end)).await?;
-        // What merges have read until then is not to come back; they are waited for, so that nothing of it is left either.
+        self.work(Worker::request_purge).await?;
+        // What is merged just now may hold the erased.
         self.tend(Pace::InStep, &BTreeSet::new()).await?;
-        Ok(progress)
+        self.work(Worker::answer_purge).await?;
+        self.work(move |worker| worker.report(&end)).await
     }
 
     /// The shards that the group gives now.

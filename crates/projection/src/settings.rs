@@ -19,6 +19,8 @@ pub struct Settings {
     pub keep_for: Duration,
     /// Rows per Parquet row group.
     pub row_group_rows: usize,
+    /// About how many rows a file has at least of those that are written cluster by cluster, see [`crate::Clustering`].
+    pub cluster_rows: u64,
     /// How long [`crate::Projector::run`] waits for news before it looks anyway.
     pub poll: Duration,
     /// How long [`crate::Projector::run`] gathers after news came, so that a trickle does not make a file each.
@@ -34,6 +36,7 @@ impl Default for Settings {
             keep_manifests: 8,
             keep_for: Duration::from_secs(600),
             row_group_rows: 65_536,
+            cluster_rows: 65_536,
             poll: Duration::from_secs(30),
             linger: Duration::from_millis(500),
         }

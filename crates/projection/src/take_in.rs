@@ -100,7 +100,7 @@ impl Held {
     ) -> Result<Option<DataFile>, Error> {
         let name = self.names.give(stem);
         let rows = tools.settings.row_group_rows;
-        let written = files::write(tools.storage, name, schema, rows, batches)?;
+        let written = files::write(tools.storage, &name, schema, rows, batches)?;
         Ok(written.map(|(file, staged)| {
             self.staged.push(staged);
             file

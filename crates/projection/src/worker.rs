@@ -16,12 +16,14 @@ use crate::chain::{Chain, Committed, pause_after_loss};
 use crate::clean::Cleaner;
 use crate::held::{Held, ShardBatch};
 use crate::manifest::Generation;
+use crate::merges::Merges;
 use crate::progress::{Fenced, Progress, Rebuilt, ShardProgress};
+use crate::rests::Rests;
 use crate::settings::{FailPoint, Settings, Step};
 use crate::shard::{Line, Next, Shard, Standing};
 use crate::storage::Storage;
 use crate::take_in::Tools;
-use crate::{Counts, Definitions, Error, Manifest, Owner, metrics};
+use crate::{Clustering, Counts, Definitions, Error, Manifest, Owner, metrics};
 
 /// What a run wants to hold, and what it folds with.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct Wish {
 pub(crate) struct Worker {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) vault: Arc<dyn Vault>,
+    /// Whose rows are to lie together, if that matters.
+    pub(crate) clustering: Option<Arc<dyn Clustering>>,
     pub(crate) settings: Settings,
     pub(crate) fail: Arc<dyn FailPoint>,
     owner: Owner,
@@ -45,6 +49,9 @@ pub(crate) struct Worker {
     /// The newest manifest known.
     newest: Option<Arc<Manifest>>,
     pub(crate) held: BTreeMap<u32, Held>,
+    /// Merges of files, also of shards that are held no more.
+    pub(crate) merges: Merges,
+    pub(crate) rests: Rests,
     pub(crate) progress: Progress,
 }
 
@@ -52,6 +59,7 @@ impl Worker {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         vault: Arc<dyn Vault>,
+        clustering: Option<Arc<dyn Clustering>>,
         owner: Owner,
         settings: Settings,
         fail: Arc<dyn FailPoint>,
@@ -61,12 +69,15 @@ impl Worker {
             cleaner: Cleaner::default(),
             storage,
             vault,
+            clustering,
             settings,
             fail,
             owner,
             given: Arc::default(),
             newest: None,
             held: BTreeMap::new(),
+            merges: Merges::default(),
+            rests: Rests::default(),
             progress: Progress::default(),
         }
     }
@@ -75,6 +86,7 @@ impl Worker {
     /// wanted again is taken over anew, by a commit, which settles both.
     pub(crate) fn forget(&mut self) {
         self.held.clear();
+        self.rests.end();
         self.newest = None;
         metrics::holds(0);
     }
@@ -276,18 +288,25 @@ impl Worker {
         Ok(())
     }
 
-    /// Asks every owner to purge the erased, and does it for the shards held here.
-    pub(crate) fn request_purge(&mut self, end: &Checkpoint) -> Result<Progress, Error> {
+    /// Asks every owner to purge the erased.
+    pub(crate) fn request_purge(&mut self) -> Result<(), Error> {
         // Before the first manifest there is nothing to be purged.
-        if self.newest.is_some() {
-            self.commit(|next| {
-                next.purge = next.number;
-                true
-            })?;
-            self.purge_as_asked()?;
-            self.clean()?;
+        if self.newest.is_none() {
+            return Ok(());
         }
-        self.report(end)
+        self.commit(|next| {
+            next.purge = next.number;
+            true
+        })
+    }
+
+    /// Purges the shards held of the erased, where their owner was asked to, and what is left of it lying about.
+    pub(crate) fn answer_purge(&mut self) -> Result<(), Error> {
+        if self.newest.is_none() {
+            return Ok(());
+        }
+        self.purge_as_asked()?;
+        self.clean()
     }
 
     /// Ends a run: says what it did.
@@ -361,7 +380,7 @@ impl Worker {
     }
 
     /// Finds the newest manifest, and what it says of the shards held.
-    fn refresh(&mut self) -> Result<(), Error> {
+    pub(crate) fn refresh(&mut self) -> Result<(), Error> {
         self.newest = self.chain.latest(self.newest.as_ref())?;
         let newest = self.base();
         let (mut fenced, mut moved) = (Vec::new(), Vec::new());
@@ -473,7 +492,7 @@ impl Worker {
         let storage = self.storage.as_ref();
         let (keep, keep_for) = (self.settings.keep_manifests, self.settings.keep_for);
         self.cleaner
-            .clean(storage, &base, &self.held, keep, keep_for)
+            .clean(storage, &base, &self.held, &self.merges, keep, keep_for)
     }
 
     pub(crate) fn tools(&self) -> Tools<'_> {

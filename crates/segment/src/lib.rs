@@ -17,6 +17,7 @@
 //! 5. Each table is an opaque leaf (`gate`) that reads permitted rows and masks cells before anything else sees them.
 //! 6. The use is journalled to `assent.use`; only then do rows, or the error, leave.
 
+mod clusters;
 mod coarse;
 mod engine;
 mod entitlement;
@@ -36,6 +37,7 @@ mod tests;
 mod use_log;
 mod workers;
 
+pub use clusters::ByConsent;
 pub use engine::{Clock, Engine, Limits, Stores};
 pub use entitlement::{Asked, allowed_purposes};
 pub use error::{Error, ErrorKind, Place, Result};

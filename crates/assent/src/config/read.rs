@@ -136,6 +136,7 @@ impl Reader<'_> {
                 linger: self.span("projector.linger"),
                 ..assent_projection::Settings::default()
             },
+            by_consent: self.flag("projector.by_consent"),
             query: self.query(),
             telemetry: self.telemetry(),
             today: None,

@@ -581,7 +581,16 @@ pub const SETTINGS: &[Setting] = &[
         "12",
         &[
             "While there is more to fold, a table of a shard with more files than this is compacted. At rest, nearly all",
-            "of a table lies in one file.",
+            "of a table lies in one file, or in one for each group of people who lie together.",
+        ],
+    ),
+    is(
+        "projector.by_consent",
+        Kind::Flag,
+        "true",
+        &[
+            "Whether people who are lawful for the same purposes lie together at rest, so that a query reads little of the",
+            "others. A process that projects without the role query follows the consent topic for that, which takes memory.",
         ],
     ),
     is(

@@ -1,7 +1,7 @@
 //! Where a projection lies: the few operations it needs, and the two places that offer them.
 //!
 //! ```text
-//! data/TABLE-SHARD-EPOCH-WRITER-SERIAL.parquet   immutable; named by manifests
+//! data/TABLE-SHARD-EPOCH-WRITER-SERIAL.parquet   immutable; named by manifests; TABLE.N: rows of one cluster
 //! manifest/N.json                                immutable, created exclusively
 //! ```
 //!

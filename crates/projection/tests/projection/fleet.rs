@@ -1,14 +1,15 @@
 //! Several projectors of one journal and one storage, with a group, crashes and pauses that a test decides on.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fs::File;
 use std::sync::{Arc, Mutex, Weak};
 
 use arrow::array::{Array, AsArray};
 use assent_consent::SubjectId;
 use assent_journal::{Checkpoint, Group};
 use assent_projection::{
-    DataFile, Definitions, Error, ErrorKind, FailPoint, Parts, Profiles, Progress, Projector,
-    Settings, Snapshot, Step, Storage,
+    Clustering, Clusters, DataFile, Definitions, Error, ErrorKind, FailPoint, Parts, Profiles,
+    Progress, Projector, Settings, Snapshot, Step, Storage,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rand::RngExt;
@@ -27,6 +28,30 @@ pub struct Assigned(pub watch::Sender<BTreeSet<u32>>);
 impl Group for Assigned {
     fn shards(&self) -> watch::Receiver<BTreeSet<u32>> {
         self.0.subscribe()
+    }
+}
+
+/// Some clusters, by the first byte of the subject.
+#[derive(Debug)]
+pub struct ByByte;
+
+impl ByByte {
+    pub fn of(subject: &SubjectId, count: usize) -> usize {
+        usize::from(subject.as_bytes()[0]) % count
+    }
+}
+
+impl Clustering for ByByte {
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn clusters(&self, at_most: usize) -> Option<Clusters> {
+        let count = at_most.min(3);
+        Some(Clusters {
+            count,
+            of: Box::new(move |subject| Self::of(subject, count)),
+        })
     }
 }
 
@@ -157,6 +182,7 @@ impl Fleet {
             vault: self.room.vault.clone(),
             storage: self.storage.clone(),
             group: group.clone(),
+            clustering: Some(Arc::new(ByByte)),
             owner: owner(),
         };
         let settings = self.settings.clone();
@@ -211,14 +237,14 @@ impl Fleet {
         let definitions = self.definitions.lock().unwrap()[number].clone();
         projector.adopt(definitions).unwrap();
         let done = job(&mut projector).await;
-        // Of a merge that crashed beside a run, the next one hears.
-        let crashed = || *member.script.crashed.lock().unwrap();
+        // Also while files were merged beside the run.
+        let crashed = std::mem::take(&mut *member.script.crashed.lock().unwrap());
         match done {
-            Ok(progress) => Some(progress),
-            Err(_) if crashed() => {
+            Ok(_) | Err(_) if crashed => {
                 self.reopen(number, &mut projector);
                 None
             }
+            Ok(progress) => Some(progress),
             Err(error) if error.kind() == ErrorKind::Unavailable => None,
             Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
         }
@@ -290,20 +316,26 @@ impl Fleet {
                 first_subject: String::new(),
                 last_subject: String::new(),
             };
-            let file = self.memory.open(&file).unwrap();
-            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-            for batch in reader.build().unwrap() {
-                let batch = batch.unwrap();
-                let Some(column) = batch.column_by_name("subject") else {
-                    continue;
-                };
-                let column = column.as_fixed_size_binary();
-                for row in 0..column.len() {
-                    let bytes: [u8; 16] = column.value(row).try_into().unwrap();
-                    subjects.insert(SubjectId::from(bytes));
-                }
-            }
+            subjects.append(&mut subjects_of(self.memory.open(&file).unwrap()));
         }
         subjects
     }
+}
+
+/// Every subject with a row in a data file.
+pub fn subjects_of(file: File) -> BTreeSet<SubjectId> {
+    let mut subjects = BTreeSet::new();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    for batch in reader.build().unwrap() {
+        let batch = batch.unwrap();
+        let Some(column) = batch.column_by_name("subject") else {
+            continue;
+        };
+        let column = column.as_fixed_size_binary();
+        for row in 0..column.len() {
+            let bytes: [u8; 16] = column.value(row).try_into().unwrap();
+            subjects.insert(SubjectId::from(bytes));
+        }
+    }
+    subjects
 }

@@ -1,6 +1,7 @@
 //! I4: folding from the start equals folding incrementally, in any batch split, any interleaving of partitions, with
 //! restarts and compaction in between.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::catalog::definitions;
+use crate::fleet::{ByByte, subjects_of};
 use crate::memory_journal::{MemoryJournal, PARTITIONS};
 use crate::story::{DAY, Room, malformed, story, topics};
 
@@ -24,6 +26,7 @@ pub fn settings() -> Settings {
         keep_manifests: 2,
         keep_for: Duration::ZERO,
         row_group_rows: 64,
+        cluster_rows: 10,
         poll: Duration::from_millis(5),
         linger: Duration::ZERO,
         ..Settings::default()
@@ -82,6 +85,50 @@ async fn at_rest_a_shard_has_one_file_a_table() {
         number,
         "nothing is left to do"
     );
+}
+
+/// Where somebody says whose rows are to lie together, each file at rest has those of one cluster.
+#[tokio::test]
+async fn at_rest_rows_of_a_cluster_lie_together() {
+    let room = Room::new();
+    let journal = room.journal(story(9, 300, 8, true));
+    let mut parts = room.alone("projection", journal.clone());
+    parts.clustering = Some(Arc::new(ByByte));
+    let small = Settings {
+        batch_records: 20,
+        cluster_rows: 1,
+        ..settings()
+    };
+    let mut projector = Projector::open(parts, definitions(), small).unwrap();
+    projector.run_to_rest().await.unwrap();
+    let snapshot = newest(&room, "projection");
+    snapshot.verify().unwrap();
+    let mut several = 0;
+    for shard in snapshot.manifest().shards.values() {
+        for table in [Table::Members, Table::Events] {
+            let files = shard.live.files(table);
+            let clusters = files.iter().map(|file| {
+                let stored = snapshot.stored(file).open().unwrap();
+                let of: BTreeSet<usize> = subjects_of(stored)
+                    .iter()
+                    .map(|subject| ByByte::of(subject, 3))
+                    .collect();
+                assert_eq!(of.len(), 1, "{table}");
+                of.first().copied().unwrap()
+            });
+            let clusters: Vec<usize> = clusters.collect();
+            let distinct: BTreeSet<usize> = clusters.iter().copied().collect();
+            assert_eq!(distinct.len(), clusters.len(), "{table}");
+            several += usize::from(clusters.len() > 1);
+        }
+    }
+    assert!(several > 1, "control: there are clusters");
+    let number = snapshot.manifest().number;
+    projector.run_to_rest().await.unwrap();
+    let after = newest(&room, "projection").manifest().number;
+    assert_eq!(after, number, "nothing is left to do");
+    let whole = at_once(&room, "whole", &journal, &definitions()).await;
+    assert_same(&snapshot, &whole);
 }
 
 /// Everything a snapshot says.

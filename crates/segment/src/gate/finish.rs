@@ -393,8 +393,16 @@ fn as_text(ids: &ArrayRef) -> Result<ArrayRef> {
         .as_fixed_size_binary_opt()
         .ok_or_else(|| damaged("an id is none"))?;
     let mut text = StringBuilder::with_capacity(ids.len(), ids.len() * 32);
+    let mut digits = MemberText::default();
     for id in ids {
-        text.append_option(id.map(hex::encode));
+        match id {
+            None => text.append_null(),
+            Some(id) => {
+                hex::encode_to_slice(id, &mut digits).map_err(|_| damaged("an id is none"))?;
+                let digits = std::str::from_utf8(&digits).map_err(|_| damaged("an id is none"))?;
+                text.append_value(digits);
+            }
+        }
     }
     Ok(Arc::new(text.finish()))
 }

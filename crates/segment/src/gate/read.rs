@@ -93,16 +93,19 @@ fn open(input: &Input, piece: &Piece) -> Result<ParquetRecordBatchReader> {
         roots.push(root);
     }
     let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
-    ParquetRecordBatchReaderBuilder::new_with_metadata(piece.file.open()?, metadata)
-        .with_row_groups(vec![piece.selection.group])
-        .with_projection(mask)
-        .with_row_selection(piece.selection.to_parquet())
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(|error| {
-            tracing::error!(%error, "a profile file could not be read");
-            damaged("it does not read as Parquet")
-        })
+    let mut reader =
+        ParquetRecordBatchReaderBuilder::new_with_metadata(piece.file.open()?, metadata)
+            .with_row_groups(vec![piece.selection.group])
+            .with_projection(mask)
+            .with_batch_size(BATCH_ROWS);
+    let rows = piece.file.groups.get(piece.selection.group);
+    if rows.is_none_or(|rows| piece.selection.rows != *rows as usize) {
+        reader = reader.with_row_selection(piece.selection.to_parquet());
+    }
+    reader.build().map_err(|error| {
+        tracing::error!(%error, "a profile file could not be read");
+        damaged("it does not read as Parquet")
+    })
 }
 
 fn is_read(column: &InputColumn) -> bool {

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::Stores;
+use crate::{ByConsent, Stores};
 
 pub const DAY: i64 = 86_400_000_000;
 
@@ -111,6 +111,9 @@ pub struct Layout {
     pub max_files: usize,
     pub batch_records: usize,
     pub row_group_rows: usize,
+    /// When nothing is left to fold, rows lie together by what their subjects are lawful for, in files of so many rows or
+    /// more.
+    pub cluster_rows: Option<u64>,
 }
 
 impl Layout {
@@ -120,6 +123,7 @@ impl Layout {
             max_files,
             batch_records: 64,
             row_group_rows: 16,
+            cluster_rows: None,
         }
     }
 }
@@ -131,6 +135,8 @@ pub struct House {
     pub vault: Arc<dyn Vault>,
     pub permit: Arc<Permit>,
     projector: Projector,
+    /// Whether files are put together when nothing is left to fold.
+    rests: bool,
     read: Arc<Profiles>,
     random: Repeating,
 }
@@ -170,7 +176,10 @@ impl House {
         );
         define(journal.as_ref(), programme, principals, at).await;
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
-        let parts = Parts::alone(
+        let permit = Permit::start(Arc::clone(&shared), Arc::clone(&vault), Config::default())
+            .expect("a permit index");
+        let permit = Arc::new(permit);
+        let mut parts = Parts::alone(
             &dir.path().join("profiles"),
             Arc::clone(&shared),
             Arc::clone(&vault),
@@ -178,19 +187,22 @@ impl House {
         )
         .expect("the topics");
         let read = Arc::new(Profiles::new(Arc::clone(&parts.storage)));
+        if layout.cluster_rows.is_some() {
+            let by_consent = ByConsent::new(Arc::clone(&permit), Arc::new(move || at));
+            parts.clustering = Some(Arc::new(by_consent));
+        }
         let projector = projector(
             parts,
             (programme.traits.clone(), programme.settings.calendar),
             layout,
         );
-        let permit =
-            Permit::start(shared, Arc::clone(&vault), Config::default()).expect("a permit index");
         Self {
             dir,
             journal,
             vault,
-            permit: Arc::new(permit),
+            permit,
             projector,
+            rests: layout.cluster_rows.is_some(),
             read,
             random: Repeating::default(),
         }
@@ -249,7 +261,13 @@ impl House {
 
     /// Folds what was told so far.
     pub async fn project(&mut self) {
-        self.projector.run_once().await.expect("projected");
+        if self.rests {
+            // Rows are to lie as the verdicts are that were told.
+            self.permit.barrier().await.expect("followed");
+            self.projector.run_to_rest().await.expect("projected");
+        } else {
+            self.projector.run_once().await.expect("projected");
+        }
     }
 }
 
@@ -265,6 +283,7 @@ fn projector(
             batch_records: layout.batch_records,
             max_files: layout.max_files,
             row_group_rows: layout.row_group_rows,
+            cluster_rows: layout.cluster_rows.unwrap_or(u64::MAX),
             ..Settings::default()
         },
     )

@@ -136,6 +136,7 @@ impl Plan {
                 max_files: *seeded.pick(&[1, 100, 1, 3]),
                 batch_records: *seeded.pick(&[1_000, 40, 100]),
                 row_group_rows: *seeded.pick(&[1_000, 16, 1_000, 4]),
+                cluster_rows: *seeded.pick(&[None, Some(4), Some(30)]),
             },
             partitions: *seeded.pick(&[1, 2, 3]),
         }
