@@ -89,11 +89,8 @@ impl Consented {
             let batch = json!({ "batch": batch });
             house.call(SERVER_KEY, Route::Batch, batch).await;
         }
-        while !decisions.is_empty() {
-            let rest =
-                decisions.split_off(decisions.len().min(usize::try_from(BATCH).unwrap_or(1)));
-            send(house, &mut decisions).await;
-            decisions = rest;
+        for batch in decisions.chunks(usize::try_from(BATCH).unwrap_or(1)) {
+            house.decide(Value::Array(batch.to_vec())).await;
         }
     }
 

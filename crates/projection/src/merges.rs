@@ -4,23 +4,30 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::Error;
 use crate::merging::{Choice, Merged, Merging, When};
+use crate::{DataFile, Error};
 
 /// Starts merges, on threads that may block, and knows of each until what came of it was gathered. Dropped, it has them
 /// stop.
 pub(crate) struct Merges {
     /// By the names of the files that come of them. No name is given twice.
     under_way: BTreeMap<Vec<String>, Choice>,
-    gathered: mpsc::Receiver<Merged>,
-    gather: mpsc::Sender<Merged>,
+    gathered: mpsc::Receiver<Outcome>,
+    gather: mpsc::Sender<Outcome>,
     /// How many have ended, for whoever waits for that.
     ended: watch::Sender<u64>,
     given_up: Arc<AtomicBool>,
+}
+
+/// What came of the merge with these names.
+struct Outcome {
+    names: Vec<String>,
+    took: Duration,
+    made: Result<Vec<DataFile>, Error>,
 }
 
 impl Default for Merges {
@@ -75,8 +82,8 @@ impl Merges {
 
     /// Starts one.
     pub(crate) fn begin(&mut self, merging: Merging) {
-        let choice = merging.choice.clone();
-        self.under_way.insert(choice.names.clone(), choice.clone());
+        let names = merging.choice.names.clone();
+        self.under_way.insert(names.clone(), merging.choice.clone());
         let (gather, ended) = (self.gather.clone(), self.ended.clone());
         let given_up = Arc::clone(&self.given_up);
         let span = tracing::Span::current();
@@ -90,8 +97,8 @@ impl Merges {
                 })
             });
             // Nobody gathers any more when the projector is gone.
-            let _ = gather.send(Merged {
-                choice,
+            let _ = gather.send(Outcome {
+                names,
                 took: begin.elapsed(),
                 made,
             });
@@ -101,11 +108,14 @@ impl Merges {
 
     /// What has come of those that have ended since it was asked last.
     pub(crate) fn gather(&mut self) -> Vec<Merged> {
-        let gathered: Vec<Merged> = self.gathered.try_iter().collect();
-        for merged in &gathered {
-            self.under_way.remove(&merged.choice.names);
-        }
+        let under_way = &mut self.under_way;
+        let gathered = self.gathered.try_iter();
         gathered
+            .filter_map(|Outcome { names, took, made }| {
+                let choice = under_way.remove(&names)?;
+                Some(Merged { choice, took, made })
+            })
+            .collect()
     }
 
     /// Whether those under way are to stop.

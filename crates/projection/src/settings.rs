@@ -19,7 +19,7 @@ pub struct Settings {
     pub keep_for: Duration,
     /// Rows per Parquet row group.
     pub row_group_rows: usize,
-    /// About how many rows a file has at least of those that are written cluster by cluster, see [`crate::Clustering`].
+    /// How many rows a file of one cluster has on average at least, see [`crate::Clustering`].
     pub cluster_rows: u64,
     /// How long [`crate::Projector::run`] waits for news before it looks anyway.
     pub poll: Duration,

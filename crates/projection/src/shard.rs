@@ -23,14 +23,10 @@ pub(crate) enum Pile {
 }
 
 impl Pile {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Table(Table::Members),
-        Self::Table(Table::Events),
-        Self::Table(Table::Accounts),
-        Self::Table(Table::Contacts),
-        Self::Table(Table::Subscriptions),
-        Self::Seen,
-    ];
+    /// Every kind.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Table::ALL.into_iter().map(Self::Table).chain([Self::Seen])
+    }
 
     /// How the names of its files begin.
     pub(crate) fn as_str(self) -> &'static str {

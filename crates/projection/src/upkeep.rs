@@ -126,7 +126,7 @@ impl Worker {
         self.merging(shard, pile, When::AtRest, files)
     }
 
-    /// Whether the fold is to wait for merges: never, where none is allowed.
+    /// Whether the fold is to wait for merges. A shard in which none may be begun does not count.
     fn is_crowded(&self) -> bool {
         let most = self.settings.max_files.max(1) * 2;
         self.piles()
@@ -139,7 +139,7 @@ impl Worker {
         let purge = self.base().purge;
         let held = self.held.values();
         held.filter(move |held| held.base.purged >= purge)
-            .flat_map(|held| Pile::ALL.map(|pile| (held, pile)))
+            .flat_map(|held| Pile::all().map(move |pile| (held, pile)))
     }
 
     /// The files of the line being folded that no merge is reading.

@@ -116,6 +116,13 @@ impl House {
     }
 }
 
+impl Drop for House {
+    /// A test that fails is not to wait for its merges for ever.
+    fn drop(&mut self) {
+        self.hold.open();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_in_is_visible_while_files_are_merged() {
     let mut house = House::merging().await;
@@ -165,6 +172,29 @@ async fn a_merge_brings_no_purged_rows_back() {
     assert!(!mentioned(&house));
     house.rest().await;
     assert!(!mentioned(&house));
+    assert_eq!(house.orphans(), [""; 0]);
+}
+
+/// Who is asked by another to purge says that it has only when no merge can leave purged rows lying about.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_that_another_asks_for_waits_for_merges() {
+    let mut house = House::merging().await;
+    house.room.vault.destroy(subject(2)).unwrap();
+    let mut parts = house.room.alone("p", house.journal.clone());
+    parts.group = Arc::new(Assigned(watch::Sender::new(BTreeSet::new())));
+    let mut other = Projector::open(parts, definitions(), settings()).unwrap();
+    let progress = other.purge_erased().await.unwrap();
+    assert_eq!(progress.to_be_purged.len(), PARTITIONS as usize);
+
+    let mut ended = house.projector.merged();
+    ended.mark_unchanged();
+    let progress = house.projector.keep_up().await.unwrap();
+    assert_eq!(progress.to_be_purged.len(), 1, "the one that is merged");
+    house.hold.open();
+    ended.changed().await.unwrap();
+    house.projector.keep_up().await.unwrap();
+    let progress = house.projector.keep_up().await.unwrap();
+    assert!(progress.to_be_purged.is_empty());
     assert_eq!(house.orphans(), [""; 0]);
 }
 
