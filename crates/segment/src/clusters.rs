@@ -111,7 +111,8 @@ impl Clustering for ByConsent {
                 .sum()
         };
         let of_each: Vec<u16> = (0..known).map(lawful_for).collect();
-        let mut subjects: BTreeMap<u16, u64> = BTreeMap::new();
+        // Whom nobody has heard of is lawful for nothing, and is to have a place with those who are lawful for least.
+        let mut subjects: BTreeMap<u16, u64> = BTreeMap::from([(0, 1)]);
         for lawful_for in &of_each {
             *subjects.entry(*lawful_for).or_default() += 1;
         }
@@ -119,7 +120,6 @@ impl Clustering for ByConsent {
         Some(Clusters {
             count: clusters.values().max().map_or(1, |last| last + 1),
             of: Box::new(move |subject| {
-                // Whom nobody has heard of is lawful for nothing.
                 let number = numbers.number_of(subject);
                 let lawful_for = number.and_then(|number| of_each.get(number as usize));
                 clusters.get(lawful_for.unwrap_or(&0)).copied().unwrap_or(0)
@@ -161,7 +161,36 @@ fn parted(subjects: &BTreeMap<u16, u64>, at_most: usize) -> BTreeMap<u16, usize>
 
 #[cfg(test)]
 mod tests {
+    use assent_consent::{PurposeId, SubjectId};
+
     use super::*;
+    use crate::tests::world::{now, world};
+
+    #[test]
+    fn with_clusters_enough_each_is_lawful_for_the_same_purposes() {
+        let world = world();
+        let permit = world.engine.permit();
+        let by_consent = ByConsent::new(Arc::clone(permit), Arc::new(now));
+        let clusters = by_consent.clusters(256).expect("purposes that part");
+        let purpose = PurposeId::parse("marketing").expect("a purpose");
+        let set = permit.permitted_live(&Use::of(purpose), now());
+        let set = set.expect("verdicts");
+        let lawful = |person: &SubjectId| {
+            let number = set.number_of(person);
+            number.is_some_and(|number| set.is_permitted(number))
+        };
+        let mut of_clusters: BTreeMap<usize, Vec<bool>> = BTreeMap::new();
+        for person in &world.people {
+            let cluster = (clusters.of)(&person.subject);
+            assert!(cluster < clusters.count);
+            let lawful = lawful(&person.subject);
+            of_clusters.entry(cluster).or_default().push(lawful);
+        }
+        let alike = |cluster: &Vec<bool>| cluster.iter().all(|lawful| *lawful == cluster[0]);
+        assert!(of_clusters.values().all(alike), "{of_clusters:?}");
+        let of = |wanted| of_clusters.values().any(|cluster| cluster[0] == wanted);
+        assert!(of(true) && of(false), "control: there are both");
+    }
 
     #[test]
     fn the_purpose_that_parts_most_comes_first() {
