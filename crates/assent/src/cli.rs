@@ -52,7 +52,7 @@ pub enum Command {
     Project(Project),
     /// Run one lawful query.
     Query(Query),
-    /// Run, list, show and export segments.
+    /// Run, list, show, compare and export segments.
     #[command(subcommand)]
     Segment(Segment),
     /// Why people are in or out: reason counts over the base; for an officer, one member or a query.
@@ -206,6 +206,27 @@ pub enum Segment {
     },
     /// List the segments with their purposes.
     List {
+        /// How rows are printed.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Tell what a segment's last run changed against the one before: who entered, and who left, by the query or by
+    /// consent.
+    Diff {
+        /// The segment's name.
+        name: String,
+        /// List who entered, and who left by the query and is still lawful, instead of counting.
+        #[arg(long)]
+        members: bool,
+        /// How rows are printed.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Count how many members segments of one purpose share, as their last runs found them.
+    Overlap {
+        /// The segments' names, six at most.
+        #[arg(required = true)]
+        names: Vec<String>,
         /// How rows are printed.
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,

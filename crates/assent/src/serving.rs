@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assent_projection::Profiles;
+use assent_segment::Engine;
 use assent_server::Metrics;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -20,6 +21,8 @@ use crate::metrics::{self, Numbers};
 use crate::node::Node;
 use crate::readiness;
 
+/// How often segments are looked through for members who must leave; no answer waits for it.
+const LEAVE: Duration = Duration::from_secs(1);
 /// How often the newest profiles are asked for when nobody queries.
 const REFRESH: Duration = Duration::from_secs(60);
 
@@ -108,6 +111,9 @@ impl Serving {
         if let Some(profiles) = node.stores().profiles.clone() {
             tokio::spawn(refresh(profiles, folding.clone()));
         }
+        if let Some(engine) = node.stores().engine.clone() {
+            tokio::spawn(keep_segments(engine, folding.clone()));
+        }
         let projection = node.stores().projection.clone();
         Ok(Self {
             projector: projection.map(|projection| projection.run_until(folding)),
@@ -168,6 +174,22 @@ async fn refresh(profiles: Arc<Profiles>, stopped: watch::Receiver<bool>) {
         }
         tokio::select! {
             () = tokio::time::sleep(REFRESH) => {}
+            () = until(stopped.clone()) => {}
+        }
+    }
+}
+
+/// Lets go of members of segments who must leave, and tells what was not told yet.
+async fn keep_segments(engine: Arc<Engine>, stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        if let Err(error) = engine.keep_segments().await {
+            tracing::debug!(
+                code = error.code(),
+                "segments cannot be looked through just now"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LEAVE) => {}
             () = until(stopped.clone()) => {}
         }
     }

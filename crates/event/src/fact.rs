@@ -42,7 +42,8 @@ pub fn to_fact(envelope: &Envelope, payload: &Payload) -> Result<Option<Fact>, E
         | Payload::SubscriptionChange(_)
         | Payload::Behaviour(_)
         | Payload::Use(_)
-        | Payload::Rejection(_) => None,
+        | Payload::Rejection(_)
+        | Payload::SegmentChange(_) => None,
     };
     Ok(kind.map(|kind| fact(envelope, kind)))
 }
@@ -82,7 +83,8 @@ pub fn fact_of(envelope: &Envelope, opened: &[(KeyClass, Vec<u8>)]) -> Option<Fa
                 | Kind::SubscriptionChange
                 | Kind::Behaviour
                 | Kind::Use
-                | Kind::Rejection => FactKind::Decision(Decision::unreadable()),
+                | Kind::Rejection
+                | Kind::SegmentChange => FactKind::Decision(Decision::unreadable()),
             },
         )),
     }

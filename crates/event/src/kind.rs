@@ -51,11 +51,13 @@ pub enum Kind {
     Use,
     /// An event that intake refused.
     Rejection,
+    /// A member entered a segment, or left it.
+    SegmentChange,
 }
 
 impl Kind {
     /// Every kind, in the order in which they came to be.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ConsentDecision,
         Self::IdentityLink,
         Self::SubjectFact,
@@ -65,6 +67,7 @@ impl Kind {
         Self::Behaviour,
         Self::Use,
         Self::Rejection,
+        Self::SegmentChange,
     ];
 
     /// The id of the newest published schema of this kind: what this program writes.
@@ -80,6 +83,7 @@ impl Kind {
             Self::Behaviour => 19,
             Self::Use => 20,
             Self::Rejection => 18,
+            Self::SegmentChange => 21,
         }
     }
 
@@ -92,6 +96,7 @@ impl Kind {
             Self::Behaviour => topics::BEHAVIOUR,
             Self::Use => topics::USE,
             Self::Rejection => topics::REJECTS,
+            Self::SegmentChange => topics::MEMBERSHIP,
         }
     }
 
@@ -108,6 +113,7 @@ impl Kind {
             Self::Behaviour => "behaviour",
             Self::Use => "use",
             Self::Rejection => "rejection",
+            Self::SegmentChange => "segment_change",
         }
     }
 }

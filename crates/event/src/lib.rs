@@ -51,7 +51,8 @@ pub use payload::{
     AccountMembership, AccountMembershipClear, AccountMembershipProfile, Behaviour, BehaviourClear,
     BehaviourProfile, BehaviourSensitive, Blocks, ConsentDecision, ConsentDecisionClear,
     ConsentDecisionEvidence, IdentityLink, IdentityLinkClear, Payload, Rejection, RejectionClear,
-    RejectionEvidence, SubjectFact, SubjectFactClear, SubjectFactEvidence, SubjectFactIdentity,
-    SubscriptionChange, SubscriptionChangeClear, SubscriptionChangeProfile, Traits, TraitsClear,
-    TraitsIdentity, TraitsProfile, TraitsSensitive, UseRecord, UseRecordClear, indication_digest,
+    RejectionEvidence, SegmentChange, SegmentChangeClear, SubjectFact, SubjectFactClear,
+    SubjectFactEvidence, SubjectFactIdentity, SubscriptionChange, SubscriptionChangeClear,
+    SubscriptionChangeProfile, Traits, TraitsClear, TraitsIdentity, TraitsProfile, TraitsSensitive,
+    UseRecord, UseRecordClear, indication_digest,
 };

@@ -26,7 +26,7 @@ pub const ENVELOPE_ID: u32 = 1;
 
 /// Every version ever published: id, kind (none: the envelope), version, text. Ascending by id;
 /// never changed, only added to.
-const HISTORY: [(u32, Option<Kind>, u32, &str); 12] = [
+const HISTORY: [(u32, Option<Kind>, u32, &str); 13] = [
     (
         1,
         None,
@@ -99,6 +99,12 @@ const HISTORY: [(u32, Option<Kind>, u32, &str); 12] = [
         2,
         include_str!("../../../schemas/history/use/2.avsc"),
     ),
+    (
+        21,
+        Some(Kind::SegmentChange),
+        1,
+        include_str!("../../../schemas/history/segment_change/1.avsc"),
+    ),
 ];
 
 /// The newest schema of a kind, as written by people.
@@ -114,6 +120,7 @@ pub const fn text(kind: Kind) -> &'static str {
         Kind::Behaviour => include_str!("../../../schemas/behaviour.avsc"),
         Kind::Use => include_str!("../../../schemas/use.avsc"),
         Kind::Rejection => include_str!("../../../schemas/rejection.avsc"),
+        Kind::SegmentChange => include_str!("../../../schemas/segment_change.avsc"),
     }
 }
 

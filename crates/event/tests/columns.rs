@@ -91,5 +91,5 @@ fn every_block_decodes_to_columns() {
             decoded += 1;
         }
     }
-    assert_eq!(decoded, 18);
+    assert_eq!(decoded, 19);
 }

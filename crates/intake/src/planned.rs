@@ -209,7 +209,8 @@ impl Planned {
                 | Payload::SubscriptionChange(_)
                 | Payload::Behaviour(_)
                 | Payload::Use(_)
-                | Payload::Rejection(_) => false,
+                | Payload::Rejection(_)
+                | Payload::SegmentChange(_) => false,
             },
             Say::Link { linked, .. } => *linked,
             Say::Guardian { decision, .. } => decision.clear.state != GRANTED,
@@ -229,7 +230,8 @@ impl Planned {
                 | Payload::SubscriptionChange(_)
                 | Payload::Behaviour(_)
                 | Payload::Use(_)
-                | Payload::Rejection(_) => {}
+                | Payload::Rejection(_)
+                | Payload::SegmentChange(_) => {}
             },
             Say::Guardian { decision, .. } => decision.evidence = None,
             Say::Guardianship { fact, .. } => fact.evidence = None,
@@ -250,7 +252,8 @@ impl Planned {
                 | Payload::SubscriptionChange(_)
                 | Payload::Behaviour(_)
                 | Payload::Use(_)
-                | Payload::Rejection(_) => false,
+                | Payload::Rejection(_)
+                | Payload::SegmentChange(_) => false,
             },
             Say::Guardian { decision, .. } => decision.clear.state != GRANTED,
             Say::Link { .. } | Say::Guardianship { .. } => false,

@@ -243,7 +243,8 @@ fn is_birth_date(say: &Say) -> bool {
             | Payload::SubscriptionChange(_)
             | Payload::Behaviour(_)
             | Payload::Use(_)
-            | Payload::Rejection(_) => false,
+            | Payload::Rejection(_)
+            | Payload::SegmentChange(_) => false,
         },
         Say::Link { .. } | Say::Guardian { .. } | Say::Guardianship { .. } => false,
     }
@@ -263,7 +264,8 @@ fn content(say: &Say) -> Option<String> {
             | Payload::SubscriptionChange(_)
             | Payload::Behaviour(_)
             | Payload::Use(_)
-            | Payload::Rejection(_) => None,
+            | Payload::Rejection(_)
+            | Payload::SegmentChange(_) => None,
         },
         Say::Guardian { decision, .. } => of_decision(decision),
         Say::Guardianship { fact, .. } => of_subject_fact(fact),

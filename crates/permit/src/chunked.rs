@@ -2,6 +2,7 @@
 //!
 //! It lets readers keep a snapshot for as long as they like while the applier goes on.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How many elements a piece holds.
@@ -39,6 +40,21 @@ impl<T> Chunked<T> {
             && pairs
                 .into_iter()
                 .all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    /// The places of which it is not known, without looking at them, that both hold the same.
+    pub(crate) fn differing(&self, other: &Self) -> Vec<Range<usize>> {
+        let pieces = self.pieces.len().max(other.pieces.len());
+        let end = self.len.max(other.len);
+        (0..pieces)
+            .filter(
+                |piece| match (self.pieces.get(*piece), other.pieces.get(*piece)) {
+                    (Some(one), Some(other)) => !Arc::ptr_eq(one, other),
+                    (_, None) | (None, _) => true,
+                },
+            )
+            .map(|piece| piece * PIECE..((piece + 1) * PIECE).min(end))
+            .collect()
     }
 }
 
@@ -105,6 +121,14 @@ mod tests {
         let mut changed = before.clone();
         *changed.get_mut(2_999).unwrap() = 0;
         assert!(!changed.shares_all_with(&before));
+        assert!(
+            changed
+                .differing(&before)
+                .into_iter()
+                .eq(std::iter::once(2_048..3_000))
+        );
+        assert_eq!(numbers.differing(&before), [1_024..2_048, 2_048..3_001]);
+        assert!(before.differing(&before.clone()).is_empty());
         assert!(before.iter().copied().eq(0..3_000));
         assert!(numbers.iter_from(2_047).copied().eq(2_047..3_001));
     }

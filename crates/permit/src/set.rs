@@ -1,6 +1,7 @@
 //! What is permitted for one use at one instant: an immutable snapshot that queries hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use assent_consent::{Category, Coverage, Reason, SubjectId, Timestamp, Use};
@@ -143,11 +144,18 @@ impl PermitSet {
     /// Which verdicts of this set cover a category.
     #[must_use]
     pub fn mask(&self, category: &Category) -> CategoryMask {
+        self.mask_where(|coverage| coverage.categories.contains(category))
+    }
+
+    /// Which verdicts of this set cover all of these categories.
+    #[must_use]
+    pub fn mask_of_all(&self, categories: &BTreeSet<Category>) -> CategoryMask {
+        self.mask_where(|coverage| coverage.categories.is_superset(categories))
+    }
+
+    fn mask_where(&self, covers: impl Fn(&Coverage) -> bool) -> CategoryMask {
         let denied = std::iter::repeat_n(false, usize::from(FIRST_COVERAGE));
-        let covered = self
-            .coverages
-            .iter()
-            .map(|coverage| coverage.categories.contains(category));
+        let covered = self.coverages.iter().map(covers);
         CategoryMask {
             by_code: denied.chain(covered).collect(),
         }
@@ -175,6 +183,30 @@ impl PermitSet {
     #[must_use]
     pub fn is_unchanged_since(&self, other: &Self) -> bool {
         self.codes.shares_all_with(&other.codes) && self.members.shares_all_with(&other.members)
+    }
+
+    /// The numbers whose verdict or member may be another than in a set of the same use; all others are known to be as
+    /// they were. Takes no time for what both share.
+    #[must_use]
+    pub fn changed_since(&self, other: &Self) -> Vec<Range<u32>> {
+        let known = self.coverages.starts_with(&other.coverages)
+            || other.coverages.starts_with(&self.coverages);
+        let everybody = self.codes.len().max(other.codes.len());
+        let changed = match known {
+            true => {
+                let mut changed = self.codes.differing(&other.codes);
+                changed.extend(self.members.differing(&other.members));
+                changed.sort_unstable_by_key(|range| (range.start, range.end));
+                changed.dedup();
+                changed
+            }
+            false => std::iter::once(0..everybody).collect(),
+        };
+        let number = |place| u32::try_from(place).unwrap_or(u32::MAX);
+        let ranges = changed.into_iter();
+        ranges
+            .map(|range| number(range.start)..number(range.end))
+            .collect()
     }
 
     /// As [`PermitSet::member_of`], by number: equal for the subjects of one member.

@@ -41,6 +41,12 @@ impl Profiles {
         }
     }
 
+    /// Where they lie. What is derived from them may lie beside them, in a folder of its own.
+    #[must_use]
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
     /// The newest snapshot; `None` when nothing was projected yet. Blocks.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::explain::{BaseCounts, Few};
 #[derive(Debug, Default)]
 pub(crate) struct Coarse {
     told: Mutex<HashMap<Use, Told>>,
+    single: Mutex<HashMap<String, u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +28,15 @@ struct Told {
 }
 
 impl Coarse {
+    /// What to tell of one exact count; `what` tells it from all others.
+    pub(crate) fn one(&self, what: &str, exact: u64, k: u64) -> u64 {
+        let mut single = self.single.lock().unwrap_or_else(PoisonError::into_inner);
+        // What begins below k is nobody.
+        let told = single.entry(what.to_owned()).or_default();
+        *told = stay(Some(*told), exact, k.max(1));
+        *told
+    }
+
     /// What to tell of exact counts.
     pub(crate) fn of(&self, declared: &Use, exact: &BaseCounts, k: u64) -> BaseCounts {
         let k = k.max(1);

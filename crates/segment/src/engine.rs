@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::format::Format;
 use crate::gate::{FileCache, PlanCache};
 use crate::guards::Guards;
+use crate::materialised::Materialised;
 use crate::session::{QueryResult, refused};
 use crate::workers::{Turn, Workers};
 
@@ -92,6 +93,7 @@ pub struct Engine {
     pub(crate) plans: Arc<PlanCache>,
     pub(crate) workers: Workers,
     pub(crate) coarse: Coarse,
+    pub(crate) materialised: Materialised,
     pub(crate) guards: Guards,
 }
 
@@ -117,6 +119,7 @@ impl Engine {
         let files = Arc::new(FileCache::new(limits.cached_runs));
         let plans = Arc::new(PlanCache::new(limits.cached_runs / 4));
         let workers = Workers::start(limits.concurrent);
+        let materialised = Materialised::new(Arc::clone(stores.profiles.storage()));
         Arc::new(Self {
             stores,
             clock,
@@ -126,6 +129,7 @@ impl Engine {
             plans,
             workers,
             coarse: Coarse::default(),
+            materialised,
             guards,
         })
     }

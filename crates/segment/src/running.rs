@@ -1,10 +1,12 @@
 //! One query on the threads of queries: from its text to rows, within bounds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::execution::SessionState;
+use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 
 use crate::engine::Limits;
@@ -14,7 +16,8 @@ use crate::gate::{Gate, LawfulCatalogs, Shape};
 use crate::guards::Guards;
 use crate::segments::id_column;
 use crate::session::{Answered, QueryResult};
-use crate::sql::{faults, plan, state, statement};
+use crate::sql::in_segment::Segments;
+use crate::sql::{faults, in_segment, plan, state, statement};
 use crate::workers::Turn;
 
 /// How long the ids of an export may be on average, in bytes.
@@ -72,7 +75,16 @@ pub(crate) struct Running {
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
     pub(crate) answered: Answered,
+    pub(crate) segments: Box<dyn Resolve>,
 }
+
+/// Finds out who is in the segments that a query names.
+pub(crate) type Resolved = Result<Segments>;
+
+/// See [`Resolved`]; it may block.
+pub(crate) trait Resolve: Fn(BTreeSet<String>) -> Resolved + Send {}
+
+impl<F: Fn(BTreeSet<String>) -> Resolved + Send> Resolve for F {}
 
 impl Running {
     /// Plans and runs a query in its turn.
@@ -87,7 +99,8 @@ impl Running {
             ..self.gate
         });
         let (mut state, catalogs) = opened(&gate, self.shapes, &self.limits)?;
-        let planned = logical(&state, &catalogs, sql, bounds.ids, guards).await?;
+        let statement = known(&mut state, sql, guards, self.segments.as_ref())?;
+        let planned = logical(&state, &catalogs, statement, bounds.ids, guards).await?;
         let config = state.config().clone().with_batch_size(planned.batch_rows);
         *state.config_mut() = config;
         let physical: Arc<dyn ExecutionPlan> = state
@@ -147,17 +160,35 @@ pub(crate) struct Planned {
     batch_rows: usize,
 }
 
-/// Text to vetted, optimised plan over a catalog; for `ids`, of the distinct ids in its result. No row has been read so
+/// The statement of a text, with the segments it names made known to the engine.
+pub(crate) fn known(
+    state: &mut SessionState,
+    sql: &str,
+    guards: Guards,
+    segments: &dyn Resolve,
+) -> Result<Statement> {
+    let mut statement = statement::parse_query(sql, guards)?;
+    let named = in_segment::named(&mut statement)?;
+    let segments = match named.is_empty() {
+        true => Segments::default(),
+        false => segments(named)?,
+    };
+    state
+        .register_udf(in_segment::function(segments))
+        .map_err(|_| Error::internal("engine", "the query engine cannot be built"))?;
+    Ok(statement)
+}
+
+/// A statement to its vetted, optimised plan over a catalog; for `ids`, of the distinct ids in its result. No row has been read so
 /// far.
 pub(crate) async fn logical(
     state: &SessionState,
     catalogs: &LawfulCatalogs,
-    sql: &str,
+    statement: Statement,
     ids: bool,
     guards: Guards,
 ) -> Result<Planned> {
     let refused = |error| faults::of_planning(&error, &catalogs.described());
-    let statement = statement::parse_query(sql, guards)?;
     let mut plan = state.statement_to_plan(statement).await.map_err(refused)?;
     let batch_rows = plan::judge(&plan, guards)?;
     if ids {

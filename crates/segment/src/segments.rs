@@ -1,20 +1,24 @@
 //! Segments: named queries bound to one purpose, checked when they are planned and run under no other purpose.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::DataType;
-use assent_consent::Timestamp;
+use assent_consent::{SubjectId, Timestamp, Use};
 use assent_programme::{Principal, RegistryState, SegmentCheck, SegmentDefinition, SegmentFault};
 use futures::FutureExt;
+use roaring::RoaringBitmap;
 
 use crate::engine::{Engine, Limits};
 use crate::entitlement::{Asked, allowed_purposes};
 use crate::error::{Error, ErrorKind, Result, names};
 use crate::gate;
 use crate::guards::Guards;
-use crate::running::logical;
+use crate::materialised::{looking_back, never_run};
+use crate::running::{Resolve, known, logical};
 use crate::session::{LawfulSession, QueryResult};
+use crate::sql::in_segment::Segments;
 use crate::sql::state;
 use crate::workers::on_a_large_stack;
 
@@ -129,25 +133,75 @@ impl LawfulSession {
         )
         .await?;
         let result = result?;
-        id_column(|name| result.schema.field_with_name(name).is_ok())?;
+        let column = id_column(|name| result.schema.field_with_name(name).is_ok())?;
+        if column == IDS[0] && !self.answered.looking_back {
+            self.keep(&segment, &result).await?;
+        }
         Ok(result)
+    }
+
+    /// Keeps whom a run found.
+    async fn keep(&self, segment: &SegmentDefinition, result: &QueryResult) -> Result<()> {
+        let set = self.gate.standing.shared();
+        let found = SegmentIds::of(result)?.ids;
+        let number = |id: &String| {
+            let member: SubjectId = id.parse().ok()?;
+            let number = set.number_of(&member)?;
+            set.member_number(number).filter(|one| *one == number)
+        };
+        let wanted: RoaringBitmap = found.iter().filter_map(number).collect();
+        let position = self.answered.digest();
+        self.engine.keep_run(segment, position, wanted, set).await
+    }
+
+    /// Who is in the segments that a query of this session names, and stands.
+    pub(crate) fn kept_segments(&self) -> Box<dyn Resolve> {
+        let (engine, registry) = (Arc::clone(&self.engine), Arc::clone(self.registry()));
+        let declared = self.answered.declared.clone();
+        let (set, back) = (self.gate.standing.shared(), self.answered.looking_back);
+        Box::new(move |names: BTreeSet<String>| {
+            if back {
+                return Err(looking_back());
+            }
+            let mut members = BTreeMap::new();
+            for name in names {
+                let segment = named_within(&registry, &name, &declared)?;
+                let latest = engine.materialised.latest(&name, engine.permit())?;
+                let latest = latest.ok_or_else(|| never_run(&name))?;
+                latest.current(&name, segment.version, &declared)?;
+                members.insert(name, latest.standing(&set));
+            }
+            Ok(Segments {
+                members,
+                set: Some(Arc::clone(&set)),
+            })
+        })
     }
 
     /// The segment, if this session is one for it.
     pub(crate) fn own_segment(&self, name: &str) -> Result<SegmentDefinition> {
-        let segment = find(self.registry(), name)?;
-        if segment.declared_use() == self.answered.declared {
-            return Ok(segment.clone());
-        }
-        Err(Error::denied(
-            "other_purpose",
-            format!(
-                "the segment {} runs under its own purpose {} only",
-                segment.name, segment.purpose
-            ),
-        )
-        .help("open the session for that purpose, channel and recipient"))
+        named_within(self.registry(), name, &self.answered.declared).cloned()
     }
+}
+
+/// The segment of this name, if it is one of this use.
+fn named_within<'a>(
+    registry: &'a RegistryState,
+    name: &str,
+    declared: &Use,
+) -> Result<&'a SegmentDefinition> {
+    let segment = find(registry, name)?;
+    if segment.declared_use() == *declared {
+        return Ok(segment);
+    }
+    Err(Error::denied(
+        "other_purpose",
+        format!(
+            "the segment {} stands under its own purpose {} only",
+            segment.name, segment.purpose
+        ),
+    )
+    .help("open the session for that purpose, channel and recipient"))
 }
 
 fn no_id() -> Error {
@@ -170,16 +224,25 @@ pub fn check_segment(registry: &RegistryState, segment: &SegmentDefinition) -> R
         )
     })?;
     let catalogs = gate::catalog_of_empty(gate::visible(registry, &purpose.categories));
-    let state = state::build(
+    let mut state = state::build(
         Arc::new(catalogs.clone()),
         &Limits::default(),
         Timestamp::from_micros(0),
         registry.settings().calendar,
         Guards::ALL,
     )?;
+    // Nobody is in the segments it names, which have to be there.
+    let declared = segment.declared_use();
+    let there = |names: BTreeSet<String>| {
+        for name in names {
+            named_within(registry, &name, &declared)?;
+        }
+        Ok(Segments::default())
+    };
+    let statement = known(&mut state, &segment.query, Guards::ALL, &there)?;
     // Planning over tables in memory never waits.
     let planned = on_a_large_stack(|| {
-        logical(&state, &catalogs, &segment.query, false, Guards::ALL)
+        logical(&state, &catalogs, statement, false, Guards::ALL)
             .now_or_never()
             .ok_or_else(|| Error::internal("check", "planning a segment waited for something"))?
     })?;

@@ -73,7 +73,8 @@ impl Answered {
         })
     }
 
-    fn digest(&self) -> String {
+    /// By which the use log has its positions.
+    pub(crate) fn digest(&self) -> String {
         use_log::sha256_hex(&self.place().to_string())
     }
 }
@@ -280,6 +281,7 @@ impl LawfulSession {
             limits: self.engine.limits.clone(),
             bounds,
             answered: self.answered.clone(),
+            segments: self.kept_segments(),
         };
         let sql = sql.to_owned();
         let begin = Instant::now();

@@ -1,13 +1,13 @@
-//! `/v1/segments`: list, show, run; and export, on the local socket only, since it writes a file here.
+//! `/v1/segments`: list, show, run, compare; and export, on the local socket only, since it writes a file here.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, StringArray, UInt32Array, UInt64Array};
 use assent_programme::SegmentDefinition;
 use assent_segment::{ExportFormat, LawfulSession};
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -124,6 +124,90 @@ pub(crate) async fn run(
     let session = LawfulSession::for_segment(&asking.engine, &principal, &name, as_of).await?;
     let result = session.run_segment(&name).await?;
     answer::rows(&asking.engine, format, result).await
+}
+
+/// What the last run of a segment changed: counts, or with `?members=true` who.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Diff {
+    #[serde(default)]
+    members: bool,
+}
+
+pub(crate) async fn diff(
+    State(asking): State<Asking>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    Query(asked): Query<Diff>,
+) -> Result<Response, Problem> {
+    let format = answer::accepted(&headers)?;
+    let principal = principal_of_session(&asking.engine, &headers).await?;
+    let session = LawfulSession::for_segment(&asking.engine, &principal, &name, None).await?;
+    let diff = session.segment_diff(&name).await?;
+    if asked.members {
+        let entered = diff.entered.iter().map(|id| ("entered", id));
+        let left = diff.left_by_query.iter().map(|id| ("left", id));
+        let rows: Vec<(&str, &String)> = entered.chain(left).collect();
+        let change: StringArray = rows.iter().map(|(change, _)| Some(*change)).collect();
+        let members: StringArray = rows.iter().map(|(_, id)| Some(*id)).collect();
+        return answer::table(
+            format,
+            [
+                ("change", Arc::new(change)),
+                ("member_id", Arc::new(members)),
+            ],
+        );
+    }
+    let rows = [
+        ("stayed", None, diff.stayed),
+        ("entered", None, diff.entered.len() as u64),
+        ("left", Some("query"), diff.left_by_query.len() as u64),
+        ("left", Some("consent"), diff.left_by_consent),
+        ("left", Some("identity"), diff.left_by_identity),
+    ];
+    let change: StringArray = rows.iter().map(|(change, ..)| Some(*change)).collect();
+    let cause: StringArray = rows.iter().map(|(_, cause, _)| *cause).collect();
+    let members: UInt64Array = rows.iter().map(|(.., members)| Some(*members)).collect();
+    answer::table(
+        format,
+        [
+            ("change", Arc::new(change)),
+            ("cause", Arc::new(cause)),
+            ("members", Arc::new(members)),
+        ],
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Overlaid {
+    segments: Vec<String>,
+}
+
+pub(crate) async fn overlap(
+    State(asking): State<Asking>,
+    headers: HeaderMap,
+    JsonBody(asked): JsonBody<Overlaid>,
+) -> Result<Response, Problem> {
+    let format = answer::accepted(&headers)?;
+    let principal = principal_of_session(&asking.engine, &headers).await?;
+    let first = asked.segments.first().map_or("", String::as_str);
+    let session = LawfulSession::for_segment(&asking.engine, &principal, first, None).await?;
+    let overlaps = session.segment_overlap(&asked.segments).await?;
+    let segments: StringArray = overlaps
+        .iter()
+        .map(|one| Some(one.segments.join(" & ")))
+        .collect();
+    let members: UInt64Array = overlaps.iter().map(|one| Some(one.members)).collect();
+    let only: UInt64Array = overlaps.iter().map(|one| Some(one.only)).collect();
+    answer::table(
+        format,
+        [
+            ("segments", Arc::new(segments)),
+            ("members", Arc::new(members)),
+            ("only", Arc::new(only)),
+        ],
+    )
 }
 
 #[derive(Deserialize)]

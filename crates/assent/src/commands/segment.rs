@@ -1,4 +1,4 @@
-//! `assent segment run|list|show|export`.
+//! `assent segment run|list|show|diff|overlap|export`.
 
 use serde_json::{Value, json};
 
@@ -23,6 +23,20 @@ pub async fn run(at: At, command: Segment) -> Result<(), Failure> {
                     .await
             }
             Segment::List { format } => connection.get("/v1/segments", format.media_type()).await,
+            Segment::Diff {
+                name,
+                members,
+                format,
+            } => {
+                let path = format!("/v1/segments/{name}/diff?members={members}");
+                connection.get(&path, format.media_type()).await
+            }
+            Segment::Overlap { names, format } => {
+                let body = json!({ "segments": names });
+                connection
+                    .post("/v1/overlaps", format.media_type(), &body)
+                    .await
+            }
             Segment::Show { name } => {
                 connection
                     .get(&format!("/v1/segments/{name}"), "text/plain")

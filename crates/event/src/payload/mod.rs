@@ -9,6 +9,7 @@ mod behaviour;
 mod consent_decision;
 mod identity_link;
 mod rejection;
+mod segment_change;
 mod subject_fact;
 mod subscription_change;
 mod traits;
@@ -21,6 +22,7 @@ pub use consent_decision::{
 };
 pub use identity_link::{IdentityLink, IdentityLinkClear};
 pub use rejection::{Rejection, RejectionClear, RejectionEvidence};
+pub use segment_change::{SegmentChange, SegmentChangeClear};
 pub use subject_fact::{SubjectFact, SubjectFactClear, SubjectFactEvidence, SubjectFactIdentity};
 pub use subscription_change::{
     SubscriptionChange, SubscriptionChangeClear, SubscriptionChangeProfile,
@@ -57,6 +59,8 @@ pub enum Payload {
     Use(UseRecord),
     /// An event refused.
     Rejection(Rejection),
+    /// A segment entered or left.
+    SegmentChange(SegmentChange),
 }
 
 /// Both ways between a payload type and its blocks: the clear one, then field = key class of the
@@ -150,6 +154,7 @@ payloads! {
     Behaviour(Behaviour { profile = Profile, sensitive = Sensitive }),
     Use(UseRecord {}),
     Rejection(Rejection { evidence = Evidence }),
+    SegmentChange(SegmentChange {}),
 }
 
 impl Payload {

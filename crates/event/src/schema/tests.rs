@@ -251,6 +251,7 @@ fn published_schemas_are_pinned() {
             "18 rejection 1 d1c86cfe2ac263b7",
             "19 behaviour 2 71e004f110b73ca9",
             "20 use 2 2379d8819542be93",
+            "21 segment_change 1 21550e69392afb6d",
         ]
     );
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use assent_consent::{SubjectId, Timestamp};
+use assent_consent::{PurposeId, SubjectId, Timestamp, Use};
 use assent_event::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -165,6 +165,18 @@ pub fn full(kind: Kind) -> Payload {
                 body: "{\"type\":\"track\"}".to_owned(),
             }),
         }),
+        Kind::SegmentChange => Payload::SegmentChange(SegmentChange {
+            clear: SegmentChangeClear {
+                segment: "lapsing_regulars".to_owned(),
+                segment_version: 3,
+                step: 1 << 40,
+                entered: true,
+                cause: "query".to_owned(),
+                purpose: "email_marketing".to_owned(),
+                channel: text("email"),
+                recipient: text("card_partner"),
+            },
+        }),
     }
 }
 
@@ -180,6 +192,10 @@ pub fn bare(kind: Kind) -> Payload {
         Kind::Behaviour => Behaviour::named("Page Viewed").into(),
         Kind::Use => UseRecord::started("query", "growth", "analytics", "consent", "{}").into(),
         Kind::Rejection => Rejection::new("shop", "invalid_json", "not JSON").into(),
+        Kind::SegmentChange => {
+            let declared = Use::of(PurposeId::parse("analytics").unwrap());
+            SegmentChange::of(("lapsing", 1), &declared, 2, (false, "consent")).into()
+        }
     }
 }
 
@@ -336,6 +352,16 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn any_segment_change()(
+        (segment, segment_version, step) in (any_text(), any::<u32>(), 0..1_u64 << 62),
+        (entered, cause, purpose) in (any::<bool>(), any_text(), any_text()),
+        (channel, recipient) in (of(any_text()), of(any_text())),
+    ) -> SegmentChangeClear {
+        SegmentChangeClear { segment, segment_version, step, entered, cause, purpose, channel, recipient }
+    }
+}
+
 /// Any payload of this kind, each optional part present or absent.
 pub fn any_payload(kind: Kind) -> BoxedStrategy<Payload> {
     match kind {
@@ -408,6 +434,9 @@ pub fn any_payload(kind: Kind) -> BoxedStrategy<Payload> {
                 }
                 .into()
             })
+            .boxed(),
+        Kind::SegmentChange => any_segment_change()
+            .prop_map(|clear| SegmentChange { clear }.into())
             .boxed(),
     }
 }

@@ -101,7 +101,8 @@ impl<'d> Fold<'d> {
             | Payload::IdentityLink(_)
             | Payload::SubjectFact(_)
             | Payload::Use(_)
-            | Payload::Rejection(_) => Outcome::Skipped(skip::KIND_MISPLACED),
+            | Payload::Rejection(_)
+            | Payload::SegmentChange(_) => Outcome::Skipped(skip::KIND_MISPLACED),
         };
         if matches!(outcome, Outcome::Folded(_)) {
             self.subjects.push(event.subject);

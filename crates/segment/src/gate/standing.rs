@@ -48,6 +48,11 @@ impl Standing {
         &self.at
     }
 
+    /// The same, to be kept.
+    pub(crate) fn shared(&self) -> Arc<PermitSet> {
+        Arc::clone(&self.at)
+    }
+
     /// The number of a subject; numbers are the same in all sets of a process.
     pub(crate) fn number_of(&self, subject: &SubjectId) -> Option<u32> {
         self.at

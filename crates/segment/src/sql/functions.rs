@@ -12,6 +12,7 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use super::in_segment;
 use crate::error::Error;
 use crate::guards::{Guard, Guards};
 
@@ -213,10 +214,13 @@ pub(crate) const WINDOW: &[&str] = &[
     "row_number",
 ];
 
+/// Functions of a lawful session itself, which the engine does not have.
+pub(crate) const OURS: &[&str] = &[in_segment::NAME];
+
 /// Whether a planned function may run.
 #[must_use]
 pub(crate) fn is_allowed(name: &str) -> bool {
-    [SCALAR, AGGREGATE, WINDOW]
+    [SCALAR, AGGREGATE, WINDOW, OURS]
         .iter()
         .any(|list| list.contains(&name))
 }
@@ -229,7 +233,7 @@ pub(crate) fn not_allowed(name: &str) -> Error {
         .take(2)
         .collect::<String>()
         .to_ascii_lowercase();
-    let all: BTreeSet<&str> = [SCALAR, AGGREGATE, WINDOW]
+    let all: BTreeSet<&str> = [SCALAR, AGGREGATE, WINDOW, OURS]
         .into_iter()
         .flatten()
         .copied()

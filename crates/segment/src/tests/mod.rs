@@ -15,6 +15,7 @@ mod exports;
 mod hand_made;
 mod house;
 mod limits;
+mod materialised;
 mod mutation;
 mod naive;
 mod oracle;
