@@ -173,6 +173,8 @@ fn whoever_may_not_be_in_a_segment_is_out_at_once_and_told() {
         panic!("{} are too few", alone.len())
     };
     let found = run(&world, "buyers");
+    // Whoever stands is remembered from here on, and only what changes is looked at.
+    assert_eq!(held(&world, "buyers"), found);
     decide(&world, withdraws, ConsentDecision::withdrawn("marketing"));
     decide(&world, narrows, ConsentDecision::withdrawn("marketing"));
     let narrower = ConsentDecision::granted("marketing").categories(["profile", "behaviour"]);
