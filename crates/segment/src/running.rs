@@ -75,16 +75,11 @@ pub(crate) struct Running {
     pub(crate) limits: Limits,
     pub(crate) bounds: Bounds,
     pub(crate) answered: Answered,
-    pub(crate) segments: Box<dyn Resolve>,
+    pub(crate) segments: Box<Resolve>,
 }
 
-/// Finds out who is in the segments that a query names.
-pub(crate) type Resolved = Result<Segments>;
-
-/// See [`Resolved`]; it may block.
-pub(crate) trait Resolve: Fn(BTreeSet<String>) -> Resolved + Send {}
-
-impl<F: Fn(BTreeSet<String>) -> Resolved + Send> Resolve for F {}
+/// Finds out who is in the segments that a query names; it may block.
+pub(crate) type Resolve = dyn Fn(BTreeSet<String>) -> Result<Segments> + Send;
 
 impl Running {
     /// Plans and runs a query in its turn.
@@ -165,7 +160,7 @@ pub(crate) fn known(
     state: &mut SessionState,
     sql: &str,
     guards: Guards,
-    segments: &dyn Resolve,
+    segments: &dyn Fn(BTreeSet<String>) -> Result<Segments>,
 ) -> Result<Statement> {
     let mut statement = statement::parse_query(sql, guards)?;
     let named = in_segment::named(&mut statement)?;
@@ -179,8 +174,8 @@ pub(crate) fn known(
     Ok(statement)
 }
 
-/// A statement to its vetted, optimised plan over a catalog; for `ids`, of the distinct ids in its result. No row has been read so
-/// far.
+/// A statement to its vetted, optimised plan over a catalog; for `ids`, of the distinct ids in its result. No row has been
+/// read so far.
 pub(crate) async fn logical(
     state: &SessionState,
     catalogs: &LawfulCatalogs,

@@ -155,7 +155,7 @@ impl LawfulSession {
     }
 
     /// Who is in the segments that a query of this session names, and stands.
-    pub(crate) fn kept_segments(&self) -> Box<dyn Resolve> {
+    pub(crate) fn kept_segments(&self) -> Box<Resolve> {
         let (engine, registry) = (Arc::clone(&self.engine), Arc::clone(self.registry()));
         let declared = self.answered.declared.clone();
         let (set, back) = (self.gate.standing.shared(), self.answered.looking_back);
@@ -234,10 +234,12 @@ pub fn check_segment(registry: &RegistryState, segment: &SegmentDefinition) -> R
     // Nobody is in the segments it names, which have to be there.
     let declared = segment.declared_use();
     let there = |names: BTreeSet<String>| {
+        let mut segments = Segments::default();
         for name in names {
             named_within(registry, &name, &declared)?;
+            segments.members.insert(name, RoaringBitmap::new());
         }
-        Ok(Segments::default())
+        Ok(segments)
     };
     let statement = known(&mut state, &segment.query, Guards::ALL, &there)?;
     // Planning over tables in memory never waits.

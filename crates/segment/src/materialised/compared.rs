@@ -6,7 +6,7 @@ use assent_consent::Timestamp;
 use assent_programme::Role;
 use roaring::RoaringBitmap;
 
-use super::{Cause, never_run};
+use super::never_run;
 use crate::error::{Error, Result};
 use crate::session::LawfulSession;
 use crate::use_log::Entry;
@@ -57,7 +57,8 @@ impl LawfulSession {
     /// `Denied` under another use; `Invalid` when no run is kept; `Unavailable`, `Corrupt`. The use is journalled first.
     pub async fn segment_diff(&self, name: &str) -> Result<SegmentDiff> {
         let result = self.compared(name).await;
-        self.kept_used("diff", name, &result).await?;
+        let names = [name.to_owned()];
+        self.kept_used("diff", &names, &result).await?;
         result
     }
 
@@ -65,7 +66,7 @@ impl LawfulSession {
         let segment = self.own_segment(name)?;
         self.only_of_the_present()?;
         let (engine, of) = (Arc::clone(&self.engine), segment.name.clone());
-        let set = self.gate.standing.shared();
+        let (set, declared) = (self.gate.standing.shared(), segment.declared_use());
         let k = match self.principal.role {
             Role::Officer => None,
             _ => Some(u64::from(self.registry().settings().k)),
@@ -74,8 +75,12 @@ impl LawfulSession {
             let permit = engine.permit();
             let last = engine.materialised.latest(&of, permit)?;
             let last = last.ok_or_else(|| never_run(&of))?;
+            last.under(&of, &declared)?;
             let before = match last.before {
-                Some(before) => Some(engine.materialised.run(&of, before, permit)?),
+                Some(before) => {
+                    let run = engine.materialised.run(&of, before, &declared, permit)?;
+                    run.map(|run| (before, run))
+                }
                 None => None,
             };
             let ids = |numbers: RoaringBitmap| {
@@ -85,17 +90,13 @@ impl LawfulSession {
                 ids
             };
             let now = last.standing(&set);
-            let (was, still) = before.as_ref().map_or_else(Default::default, |run| {
-                (run.all().clone(), run.all() - run.fallen(&set))
-            });
-            let by_query = &still - last.members.all();
-            let fallen = &was - (&now | &by_query);
-            let cause = |member: u32| match before.as_ref() {
-                Some(run) => run.cause(member, &set),
-                None => Cause::Consent,
+            let (was, fallen) = match &before {
+                Some((_, run)) => (run.all().clone(), run.fallen(&set)),
+                None => Default::default(),
             };
-            let by_identity = fallen.iter().filter(|one| cause(*one) == Cause::Identity);
-            let by_identity = by_identity.count() as u64;
+            let by_query = (&was - fallen.all()) - last.members.all();
+            let out = &was - (&now | &by_query);
+            let by_identity = out.intersection_len(&fallen.by_identity);
             let rough = |what: &str, exact| match k {
                 None => exact,
                 Some(k) => engine
@@ -106,9 +107,9 @@ impl LawfulSession {
                 run: last.run,
                 evaluated_at: last.about.evaluated_at,
                 version: last.about.version,
-                before: last.before,
+                before: before.map(|(before, _)| before),
                 stayed: now.intersection_len(&was),
-                left_by_consent: rough("consent", fallen.len() - by_identity),
+                left_by_consent: rough("consent", out.len() - by_identity),
                 left_by_identity: rough("identity", by_identity),
                 entered: ids(&now - &was),
                 left_by_query: ids(by_query),
@@ -124,7 +125,7 @@ impl LawfulSession {
     /// As [`LawfulSession::segment_diff`]; `Invalid` for more than six segments, or one named twice.
     pub async fn segment_overlap(&self, names: &[String]) -> Result<Vec<Overlap>> {
         let result = self.overlaid(names).await;
-        self.kept_used("overlap", &names.join(" "), &result).await?;
+        self.kept_used("overlap", names, &result).await?;
         result
     }
 
@@ -168,26 +169,35 @@ impl LawfulSession {
         Ok(())
     }
 
+    /// Journals a use of what is kept of these segments, one record each; what else was named may be any text.
     async fn kept_used<T>(
         &self,
         operation: &'static str,
-        about: &str,
+        names: &[String],
         result: &Result<T>,
     ) -> Result<()> {
-        self.journal(Entry {
-            operation,
-            // Only of segments that were found: whatever else was named may be any text.
-            segment: self
-                .own_segment(about)
-                .ok()
-                .map(|one| (one.name, one.version)),
-            outcome: match result {
-                Ok(_) => "answered".to_owned(),
-                Err(error) => format!("failed: {}", error.code()),
-            },
-            ..Entry::default()
-        })
-        .await
+        let outcome = match result {
+            Ok(_) => "answered".to_owned(),
+            Err(error) => format!("failed: {}", error.code()),
+        };
+        let found = names
+            .iter()
+            .take(MOST_OVERLAID)
+            .filter_map(|name| self.own_segment(name).ok());
+        let mut found: Vec<_> = found.map(|one| Some((one.name, one.version))).collect();
+        if found.is_empty() {
+            found.push(None);
+        }
+        for segment in found {
+            let entry = Entry {
+                operation,
+                segment,
+                outcome: outcome.clone(),
+                ..Entry::default()
+            };
+            self.journal(entry).await?;
+        }
+        Ok(())
     }
 }
 

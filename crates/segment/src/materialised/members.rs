@@ -10,7 +10,7 @@ use assent_consent::{Category, SubjectId};
 use assent_permit::{Permit, PermitSet};
 use roaring::RoaringBitmap;
 
-use super::step::{Basis, Cause};
+use super::step::Basis;
 use crate::error::Result;
 use crate::session::refused;
 
@@ -22,14 +22,14 @@ pub(crate) struct RunMembers {
     bases: Vec<(BTreeSet<Category>, RoaringBitmap)>,
     /// Of subjects that are not a member themselves: whose.
     linked: HashMap<u32, u32>,
-    fallen: Mutex<Fallen>,
+    known: Mutex<Known>,
 }
 
-/// The subjects on whom the run can rest no longer, as of a set.
+/// The subjects on whom the run can rest no longer, as of the set that was asked about last.
 #[derive(Debug, Default)]
-struct Fallen {
+struct Known {
     asked: Option<Arc<PermitSet>>,
-    subjects: RoaringBitmap,
+    fallen: RoaringBitmap,
 }
 
 impl RunMembers {
@@ -49,7 +49,7 @@ impl RunMembers {
             members: RoaringBitmap::new(),
             bases: Vec::with_capacity(bases.len()),
             linked: HashMap::new(),
-            fallen: Mutex::default(),
+            known: Mutex::default(),
         };
         for basis in bases {
             let mut subjects = ascending(basis.alone.iter().filter_map(number));
@@ -77,40 +77,56 @@ impl RunMembers {
 
     /// Members who do not stand any more, as of this set of the run's own use. Looks at those only whose verdict may have
     /// changed since it was asked last.
-    pub(crate) fn fallen(&self, set: &Arc<PermitSet>) -> RoaringBitmap {
-        let mut fallen = self.fallen.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = match &fallen.asked {
+    pub(crate) fn fallen(&self, set: &Arc<PermitSet>) -> Fallen {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = match &known.asked {
             Some(asked) => set.changed_since(asked),
             None => std::iter::once(0..u32::MAX).collect(),
         };
+        let bases = self.bases.iter();
+        let bases: Vec<_> = bases
+            .map(|(covers, subjects)| (set.mask_of_all(covers), subjects))
+            .collect();
         for range in changed {
-            fallen.subjects.remove_range(range.clone());
-            for (covers, subjects) in &self.bases {
-                let mask = set.mask_of_all(covers);
+            known.fallen.remove_range(range.clone());
+            for (mask, subjects) in &bases {
                 let gone = subjects.range(range.clone()).filter(|subject| {
-                    !mask.covers(set.code(*subject))
-                        || set.member_number(*subject) != Some(self.member_of(*subject))
+                    !mask.covers(set.code(*subject)) || self.has_moved(*subject, set)
                 });
-                let gone = ascending(gone);
-                fallen.subjects |= gone;
+                known.fallen |= ascending(gone);
             }
         }
-        fallen.asked = Some(Arc::clone(set));
-        let subjects = &fallen.subjects;
-        if self.linked.is_empty() {
-            return subjects.clone();
+        known.asked = Some(Arc::clone(set));
+        let moved = known.fallen.iter().filter(|one| self.has_moved(*one, set));
+        let by_identity = ascending(moved.map(|one| self.member_of(one)));
+        let members = match self.linked.is_empty() {
+            true => known.fallen.clone(),
+            false => ascending(known.fallen.iter().map(|one| self.member_of(one))),
+        };
+        Fallen {
+            by_consent: members - &by_identity,
+            by_identity,
         }
-        subjects.iter().map(|one| self.member_of(one)).collect()
     }
 
-    /// Why a member has fallen.
-    pub(crate) fn cause(&self, member: u32, set: &PermitSet) -> Cause {
-        let linked = self.linked.iter().filter(|(_, of)| **of == member);
-        let mut subjects = std::iter::once(member).chain(linked.map(|(subject, _)| *subject));
-        match subjects.any(|subject| set.member_number(subject) != Some(member)) {
-            true => Cause::Identity,
-            false => Cause::Consent,
-        }
+    /// Whether the subject is another member's now.
+    fn has_moved(&self, subject: u32, set: &PermitSet) -> bool {
+        set.member_number(subject) != Some(self.member_of(subject))
+    }
+}
+
+/// Members who do not stand any more, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Fallen {
+    /// No longer lawful for all that the run rested on.
+    pub(crate) by_consent: RoaringBitmap,
+    /// Another member since, whatever else.
+    pub(crate) by_identity: RoaringBitmap,
+}
+
+impl Fallen {
+    pub(crate) fn all(&self) -> RoaringBitmap {
+        &self.by_consent | &self.by_identity
     }
 }
 

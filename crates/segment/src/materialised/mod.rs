@@ -69,7 +69,7 @@ impl Latest {
 
     /// Members as of this set of the segment's use, in which nobody is who may not be.
     pub(crate) fn standing(&self, set: &Arc<PermitSet>) -> RoaringBitmap {
-        self.told() - self.members.fallen(set)
+        self.told() - self.members.fallen(set).all()
     }
 
     /// Refuses what was run by another definition.
@@ -77,14 +77,22 @@ impl Latest {
     /// # Errors
     /// `Invalid`.
     pub(crate) fn current(&self, name: &str, version: u32, declared: &Use) -> Result<()> {
-        if self.about.version == version && self.about.declared == *declared {
+        self.under(name, declared)?;
+        if self.about.version == version {
             return Ok(());
         }
-        Err(Error::invalid(
-            "segment_outdated",
-            format!("the segment {name} was defined anew since its last run"),
-        )
-        .help(format!("run `assent segment run {name}`")))
+        Err(outdated(name))
+    }
+
+    /// Refuses what was run under another use: its members are nobody's business under this one.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub(crate) fn under(&self, name: &str, declared: &Use) -> Result<()> {
+        match self.about.declared == *declared {
+            true => Ok(()),
+            false => Err(outdated(name)),
+        }
     }
 }
 
@@ -158,15 +166,21 @@ impl Materialised {
         })
     }
 
-    /// The members of a run that is kept. Blocks.
-    pub(crate) fn run(&self, name: &str, number: u64, permit: &Permit) -> Result<RunMembers> {
-        match self.read(name, number)?.map(|step| step.after) {
-            Some(After::Run { bases, .. }) => RunMembers::numbered(&bases, permit),
-            Some(After::Left { .. }) | None => Err(Error::new(
-                crate::ErrorKind::NotFound,
-                "segment_run_unknown",
-                format!("that run of the segment {name} is not kept any more"),
-            )),
+    /// The members of an earlier run; `None` when it is not kept any more, or was of another use. Blocks.
+    pub(crate) fn run(
+        &self,
+        name: &str,
+        number: u64,
+        declared: &Use,
+        permit: &Permit,
+    ) -> Result<Option<RunMembers>> {
+        let step = self.read(name, number)?;
+        match step
+            .filter(|step| step.about.declared == *declared)
+            .map(|step| step.after)
+        {
+            Some(After::Run { bases, .. }) => RunMembers::numbered(&bases, permit).map(Some),
+            Some(After::Left { .. }) | None => Ok(None),
         }
     }
 
@@ -180,12 +194,8 @@ impl Materialised {
             let Some(last) = steps.get(name).and_then(|steps| steps.keys().last()) else {
                 return Ok(None);
             };
-            let known = self.known(name);
-            if let Some(known) = known.filter(|known| known.step == *last) {
-                return Ok(Some(known));
-            }
             // Whoever removes old steps wrote later ones before.
-            if let Some(latest) = self.load(name, *last, permit)? {
+            if let Some(latest) = self.after(name, *last, permit)? {
                 return Ok(Some(latest));
             }
         }
@@ -196,7 +206,12 @@ impl Materialised {
         .help("try again"))
     }
 
-    fn load(&self, name: &str, number: u64, permit: &Permit) -> Result<Option<Arc<Latest>>> {
+    /// The segment after this step, which was the last one; `None` when it was removed meanwhile. Blocks.
+    fn after(&self, name: &str, number: u64, permit: &Permit) -> Result<Option<Arc<Latest>>> {
+        let known = self.known(name);
+        if let Some(known) = known.filter(|known| known.step == number) {
+            return Ok(Some(known));
+        }
         let Some(step) = self.read(name, number)? else {
             return Ok(None);
         };
@@ -254,14 +269,11 @@ impl Materialised {
         }
     }
 
-    /// Removes steps that nobody needs after this run: all before the run before it that were told. Blocks.
-    pub(crate) fn clean(&self, name: &str, before: Option<u64>) -> Result<()> {
-        let Some(kept) = before else {
-            return Ok(());
-        };
+    /// Removes steps before the last that were told, but for these runs. Blocks.
+    pub(crate) fn clean(&self, name: &str, last: u64, runs: &[u64]) -> Result<()> {
         let steps = self.listed()?.remove(name).unwrap_or_default();
         for (number, listed) in steps {
-            if number < kept && listed.told {
+            if number < last && listed.told && !runs.contains(&number) {
                 for file in [step_file(name, number), told_file(name, number)] {
                     self.storage.remove(&file).map_err(unavailable)?;
                 }
@@ -301,6 +313,14 @@ fn unavailable(error: assent_projection::Error) -> Error {
         "the members kept of segments cannot be reached now",
     )
     .help("try again; if it persists, run `assent doctor`")
+}
+
+fn outdated(name: &str) -> Error {
+    Error::invalid(
+        "segment_outdated",
+        format!("the segment {name} was defined anew since its last run"),
+    )
+    .help(format!("run `assent segment run {name}`"))
 }
 
 /// A segment of which nothing is kept.

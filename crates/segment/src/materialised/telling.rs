@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use assent_consent::SubjectId;
+use assent_consent::{SubjectId, Use};
 use assent_event::{Envelope, EventId, Kind, Payload, SegmentChange, Times};
 use assent_journal::{Record, Topic};
 use assent_permit::PermitSet;
@@ -13,7 +13,8 @@ use roaring::RoaringBitmap;
 use sha2::{Digest, Sha256};
 
 use super::{
-    About, After, Basis, Cause, Change, Latest, Step, is_forsaken, told_file, unavailable,
+    About, After, Basis, Cause, Change, Latest, RunMembers, Step, is_forsaken, told_file,
+    unavailable,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -35,6 +36,9 @@ impl Engine {
         wanted: RoaringBitmap,
         set: Arc<PermitSet>,
     ) -> Result<()> {
+        // It may have run for long: whoever withdrew meanwhile is not told as having entered.
+        self.barrier().await?;
+        self.keep_segment(&segment.name, &[], None).await?;
         let (engine, name) = (Arc::clone(self), segment.name.clone());
         let about = About {
             version: segment.version,
@@ -44,14 +48,19 @@ impl Engine {
             position,
         };
         let made = blocking(move || {
-            let bases = bases_of(&wanted, &set);
+            let permit = engine.permit();
+            let found = RunMembers::numbered(&bases_of(&wanted, &set), permit)?;
+            let now = engine.live(&about.declared)?;
+            let bases = bases_of(&(found.all() - found.fallen(&now).all()), &set);
+            let run = RunMembers::numbered(&bases, permit)?;
             loop {
-                let latest = engine.materialised.latest(&name, engine.permit())?;
+                let latest = engine.materialised.latest(&name, permit)?;
                 let number = latest.as_ref().map_or(1, |latest| latest.step + 1);
                 let before = latest.as_ref().map(|latest| latest.run);
+                let latest = latest.filter(|latest| latest.about.declared == about.declared);
                 let step = Step {
                     about: about.clone(),
-                    changes: changes(latest.as_deref(), &bases, &set, &engine)?,
+                    changes: changes(latest.as_deref(), &run, &now),
                     after: After::Run {
                         bases: bases.clone(),
                         before,
@@ -65,7 +74,14 @@ impl Engine {
         let (name, number, step, before) = made.await?;
         self.tell(&name, number, &step).await?;
         let engine = Arc::clone(self);
-        blocking(move || engine.materialised.clean(&name, before)).await
+        let runs: Vec<u64> = before.into_iter().collect();
+        blocking(move || engine.materialised.clean(&name, number, &runs)).await
+    }
+
+    /// The verdicts of a use now, by what is applied.
+    fn live(&self, declared: &Use) -> Result<Arc<PermitSet>> {
+        let set = self.permit().permitted_live(declared, self.clock.now());
+        set.map_err(|error| refused(&error))
     }
 
     /// Takes out of the segments kept whoever is no longer lawful for what their run rested on, and tells so; and tells
@@ -86,13 +102,10 @@ impl Engine {
             + Duration::from_micros(u64::try_from(now.micros()).unwrap_or(0));
         let mut first_error = None;
         for (name, steps) in listed {
-            let mut forsaken = Vec::new();
-            for (number, listed) in &steps {
-                if is_forsaken(listed, now) {
-                    forsaken.push(*number);
-                }
-            }
-            let kept = self.keep_segment(&name, forsaken).await;
+            let forsaken = steps.iter().filter(|(_, listed)| is_forsaken(listed, now));
+            let forsaken: Vec<u64> = forsaken.map(|(number, _)| *number).collect();
+            let last = steps.keys().last().copied();
+            let kept = self.keep_segment(&name, &forsaken, last).await;
             if let Err(error) = kept {
                 tracing::warn!(
                     segment = name,
@@ -105,8 +118,14 @@ impl Engine {
         first_error.map_or(Ok(()), Err)
     }
 
-    async fn keep_segment(self: &Arc<Self>, name: &str, forsaken: Vec<u64>) -> Result<()> {
-        for number in forsaken {
+    /// Tells these steps, and lets those leave who must. `last` is the last step, where the caller has just listed them.
+    async fn keep_segment(
+        self: &Arc<Self>,
+        name: &str,
+        forsaken: &[u64],
+        last: Option<u64>,
+    ) -> Result<()> {
+        for number in forsaken.iter().copied() {
             let (engine, of) = (Arc::clone(self), name.to_owned());
             let step = blocking(move || engine.materialised.read(&of, number)).await?;
             if let Some(step) = step {
@@ -115,7 +134,11 @@ impl Engine {
         }
         let (engine, of) = (Arc::clone(self), name.to_owned());
         let made = blocking(move || {
-            let Some(latest) = engine.materialised.latest(&of, engine.permit())? else {
+            let latest = match last {
+                Some(last) => engine.materialised.after(&of, last, engine.permit())?,
+                None => engine.materialised.latest(&of, engine.permit())?,
+            };
+            let Some(latest) = latest else {
                 return Ok(None);
             };
             let Some(step) = engine.leaving(&of, &latest)? else {
@@ -124,12 +147,16 @@ impl Engine {
             let number = latest.step + 1;
             // A rival who was faster saw the same.
             let ours = engine.materialised.create(&of, number, &step)?;
-            Ok(ours.then_some((number, step)))
+            Ok(ours.then_some((number, step, latest)))
         });
-        match made.await? {
-            Some((number, step)) => self.tell(name, number, &step).await,
-            None => Ok(()),
-        }
+        let Some((number, step, latest)) = made.await? else {
+            return Ok(());
+        };
+        self.tell(name, number, &step).await?;
+        // Each such step has all who left since the run.
+        let (engine, of) = (Arc::clone(self), name.to_owned());
+        let runs: Vec<u64> = latest.before.into_iter().chain([latest.run]).collect();
+        blocking(move || engine.materialised.clean(&of, number, &runs)).await
     }
 
     /// The step by which those leave who must; `None` when nobody does.
@@ -139,37 +166,32 @@ impl Engine {
         let registry = permit.registry();
         let stands = registry.segment(name);
         let gone = stands.is_none_or(|segment| segment.declared_use() != *declared);
-        let set = permit
-            .permitted_live(declared, self.clock.now())
-            .map_err(|error| refused(&error))?;
+        let set = self.live(declared)?;
         let told = latest.told();
         let leaving = match gone {
-            true => told.clone(),
-            false => &told & latest.members.fallen(&set),
+            true => vec![(Cause::Removed, told.clone())],
+            false => {
+                let fallen = latest.members.fallen(&set);
+                vec![
+                    (Cause::Consent, &told & fallen.by_consent),
+                    (Cause::Identity, &told & fallen.by_identity),
+                ]
+            }
         };
-        if leaving.is_empty() {
+        let changes = left(leaving.clone(), &set);
+        if changes.is_empty() {
             return Ok(None);
         }
-        let subject = |number| set.subject_of(number);
-        let mut by_cause: BTreeMap<Cause, Vec<SubjectId>> = BTreeMap::new();
-        for member in &leaving {
-            let cause = match gone {
-                true => Cause::Removed,
-                false => latest.members.cause(member, &set),
-            };
-            by_cause.entry(cause).or_default().extend(subject(member));
-        }
-        let out = latest.members.all() - (told - leaving);
+        let stay = leaving
+            .iter()
+            .fold(told, |stay, (_, leaving)| stay - leaving);
         Ok(Some(Step {
             about: latest.about.clone(),
             after: After::Left {
                 run: latest.run,
-                left: out.iter().filter_map(subject).collect(),
+                left: subjects(&(latest.members.all() - stay), &set),
             },
-            changes: by_cause
-                .into_iter()
-                .map(|(cause, members)| left(cause, members))
-                .collect(),
+            changes,
         }))
     }
 
@@ -224,48 +246,47 @@ impl Engine {
 }
 
 /// What a run changes: who is in it and was not, and who was and is not.
-fn changes(
-    latest: Option<&Latest>,
-    bases: &[Basis],
-    set: &Arc<PermitSet>,
-    engine: &Engine,
-) -> Result<Vec<Change>> {
-    let run = super::RunMembers::numbered(bases, engine.permit())?;
+fn changes(latest: Option<&Latest>, run: &RunMembers, now: &Arc<PermitSet>) -> Vec<Change> {
     let told = latest.map(Latest::told).unwrap_or_default();
-    let subjects = |numbers: RoaringBitmap| {
-        numbers
-            .iter()
-            .filter_map(|one| set.subject_of(one))
-            .collect()
-    };
-    let mut changes = vec![Change {
-        entered: true,
-        cause: Cause::Query,
-        members: subjects(run.all() - &told),
-    }];
-    if let Some(latest) = latest {
-        let out = told - run.all();
-        let fallen = &out & latest.members.fallen(set);
-        changes.push(left(Cause::Query, subjects(&out - &fallen)));
-        for cause in [Cause::Consent, Cause::Identity] {
-            let mut of_cause = fallen.clone();
-            of_cause = of_cause
-                .iter()
-                .filter(|one| latest.members.cause(*one, set) == cause)
-                .collect();
-            changes.push(left(cause, subjects(of_cause)));
-        }
+    let fallen = latest
+        .map(|latest| latest.members.fallen(now))
+        .unwrap_or_default();
+    let entered = run.all() - &told;
+    let out = told - run.all();
+    let causes = vec![
+        (Cause::Query, &out - fallen.all()),
+        (Cause::Consent, &out & fallen.by_consent),
+        (Cause::Identity, &out & fallen.by_identity),
+    ];
+    let mut changes = left(causes, now);
+    if !entered.is_empty() {
+        changes.push(Change {
+            entered: true,
+            cause: Cause::Query,
+            members: subjects(&entered, now),
+        });
     }
-    changes.retain(|change| !change.members.is_empty());
-    Ok(changes)
+    changes
 }
 
-fn left(cause: Cause, members: Vec<SubjectId>) -> Change {
-    Change {
+/// The changes by which these leave, where anybody does.
+fn left(causes: Vec<(Cause, RoaringBitmap)>, set: &PermitSet) -> Vec<Change> {
+    let causes = causes
+        .into_iter()
+        .filter(|(_, members)| !members.is_empty());
+    let changes = causes.map(|(cause, members)| Change {
         entered: false,
         cause,
-        members,
-    }
+        members: subjects(&members, set),
+    });
+    changes.collect()
+}
+
+fn subjects(numbers: &RoaringBitmap, set: &PermitSet) -> Vec<SubjectId> {
+    numbers
+        .iter()
+        .filter_map(|one| set.subject_of(one))
+        .collect()
 }
 
 /// What was read of these members, by what it was lawful for.

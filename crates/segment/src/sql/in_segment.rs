@@ -14,7 +14,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::DataType;
 use assent_consent::SubjectId;
 use assent_permit::PermitSet;
-use datafusion::common::ScalarValue;
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -53,7 +53,9 @@ impl VisitorMut for Names {
         let Expr::Function(function) = expression else {
             return ControlFlow::Continue(());
         };
-        if !function.name.to_string().eq_ignore_ascii_case(NAME) {
+        // However it is written: quoted, or with a schema before it.
+        let name = function.name.0.last().and_then(|part| part.as_ident());
+        if !name.is_some_and(|name| name.value.eq_ignore_ascii_case(NAME)) {
             return ControlFlow::Continue(());
         }
         let FunctionArguments::List(list) = &mut function.args else {
@@ -159,7 +161,11 @@ impl ScalarUDFImpl for InSegment {
             }
             _ => None,
         };
-        let holds = |member: &str| members.is_some_and(|all| self.segments.holds(all, member));
+        // A name that was not found in the query's text: nobody is to be told that nobody is in it.
+        let members = members.ok_or_else(|| {
+            DataFusionError::Internal("a segment is asked for that was not looked up".to_owned())
+        })?;
+        let holds = |member: &str| self.segments.holds(members, member);
         Ok(match args.args.get(1) {
             Some(ColumnarValue::Scalar(ScalarValue::Utf8(member))) => {
                 ColumnarValue::Scalar(ScalarValue::Boolean(member.as_deref().map(holds)))

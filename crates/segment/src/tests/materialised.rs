@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use assent_consent::SubjectId;
+use assent_consent::{PurposeId, SubjectId, Timestamp};
 use assent_event::{
     ConsentDecision, Envelope, EventId, IdentityLink, Payload, SegmentChangeClear, Times, topics,
 };
@@ -151,6 +151,8 @@ fn a_segment_kept_is_what_its_run_found() {
         all.difference(&found).cloned().collect::<BTreeSet<_>>(),
         others
     );
+    let quoted = "SELECT member_id FROM members WHERE \"in_segment\"('buyers', member_id)";
+    assert_eq!(ids(&world, quoted), found);
     // A process that comes later reads the same from what is stored.
     let later = world.engine_within(crate::Limits::default());
     let overlap = world.runtime.block_on(async {
@@ -229,6 +231,152 @@ fn whoever_may_not_be_in_a_segment_is_out_at_once_and_told() {
     );
 }
 
+#[test]
+fn whoever_withdraws_while_a_segment_runs_is_not_told_as_having_entered() {
+    let world = fresh();
+    let who = buyers_alone(&world)[0];
+    let session = world.for_segment("buyers");
+    decide(&world, who, ConsentDecision::withdrawn("marketing"));
+    let result = world.runtime.block_on(session.run_segment("buyers"));
+    let found = SegmentIds::of(&result.expect("a run")).expect("ids").ids;
+    assert!(
+        found.contains(&id(&world, who)),
+        "control: the session stands where it was opened"
+    );
+    let kept = held(&world, "buyers");
+    assert_eq!(kept.len(), found.len() - 1);
+    assert_eq!(folded(&world, "buyers"), kept);
+}
+
+#[test]
+fn a_segment_of_another_purpose_since_is_nobody_elses() {
+    let world = fresh();
+    let found = run(&world, "buyers");
+    let mut other = programme();
+    other.segments.retain(|segment| segment.name != "buyers");
+    let mut moved = segment(
+        "buyers",
+        "SELECT member_id FROM members WHERE city IS NOT NULL",
+    );
+    moved.purpose = PurposeId::parse("wellness").expect("a purpose");
+    other.segments.push(moved);
+    world.runtime.block_on(world.house.redefine(&other, now()));
+    let session = world.for_segment("buyers");
+    let compared = world.runtime.block_on(session.segment_diff("buyers"));
+    assert_eq!(
+        compared.expect_err("of marketing").code(),
+        "segment_outdated"
+    );
+    let again = run(&world, "buyers");
+    let told = told(&world, "buyers");
+    let of = |purpose: &str, entered: bool| -> BTreeSet<String> {
+        let of = told.iter().filter(|(_, change)| change.purpose == purpose);
+        let of = of.filter(|(_, change)| change.entered == entered);
+        of.map(|(member, _)| member.to_string()).collect()
+    };
+    assert_eq!(
+        (of("marketing", true), of("marketing", false)),
+        (found.clone(), found)
+    );
+    assert_eq!(
+        (of("wellness", true), of("wellness", false)),
+        (again.clone(), BTreeSet::new())
+    );
+    let session = world.for_segment("buyers");
+    let diff = world
+        .runtime
+        .block_on(session.segment_diff("buyers"))
+        .expect("a diff");
+    assert_eq!(
+        (diff.before, diff.stayed, diff.entered.len()),
+        (None, 0, again.len())
+    );
+}
+
+#[test]
+fn what_nobody_told_is_told_again_under_the_same_ids() {
+    let world = fresh();
+    let found = run(&world, "buyers");
+    let folder = world.house.profiles().join("segments");
+    let step = |kind| folder.join(format!("buyers.{:020}.{kind}", 1));
+    std::fs::remove_file(step("told")).expect("it was told");
+    let created = step("step")
+        .metadata()
+        .and_then(|step| step.modified())
+        .expect("a time");
+    let created = created
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a time")
+        .as_micros();
+    let created = Timestamp::from_micros(i64::try_from(created).expect("a time"));
+    let minute = 60_000_000;
+    world.clock.set(created.plus_micros(minute / 2));
+    keep(&world);
+    let entered = |told: Vec<(SubjectId, SegmentChangeClear)>| {
+        told.iter().filter(|(_, one)| one.entered).count()
+    };
+    assert_eq!(
+        entered(told(&world, "buyers")),
+        found.len(),
+        "whoever made it may still be at it"
+    );
+    world.clock.set(created.plus_micros(2 * minute));
+    keep(&world);
+    assert!(step("told").exists());
+    assert_eq!(entered(told(&world, "buyers")), 2 * found.len());
+    assert_eq!(ids_told(&world), found.len(), "an id for each change");
+}
+
+/// How many ids the events have by which somebody entered.
+fn ids_told(world: &World) -> usize {
+    let topic = Topic::new(topics::MEMBERSHIP);
+    let journal = &world.house.journal;
+    let mut ids = BTreeSet::new();
+    for partition in 0..journal.partitions(&topic).expect("partitions") {
+        let read = journal.read(&topic, partition, 0, ReadLimit::default());
+        for stored in world.runtime.block_on(read).expect("changes").records {
+            let envelope = Envelope::decode(&stored.value).expect("an envelope");
+            if let Payload::SegmentChange(change) = envelope.clear_payload().expect("a change")
+                && change.clear.entered
+            {
+                ids.insert(envelope.id);
+            }
+        }
+    }
+    ids.len()
+}
+
+#[test]
+fn steps_that_are_no_longer_needed_go() {
+    let world = fresh();
+    let alone = buyers_alone(&world);
+    run(&world, "buyers");
+    for who in &alone[..4] {
+        decide(&world, *who, ConsentDecision::withdrawn("marketing"));
+        keep(&world);
+    }
+    let steps = || {
+        let folder = world.house.profiles().join("segments");
+        let names = folder
+            .read_dir()
+            .expect("a folder")
+            .map(|file| file.expect("a file").file_name());
+        let names = names.filter(|name| name.to_string_lossy().ends_with(".step"));
+        names.count()
+    };
+    assert_eq!(steps(), 2, "the run, and all who left since");
+    let left = held(&world, "buyers");
+    assert_eq!(folded(&world, "buyers"), left);
+    let later = world.engine_within(crate::Limits::default());
+    world
+        .runtime
+        .block_on(later.keep_segments())
+        .expect("nothing to do");
+    assert_eq!(run(&world, "buyers"), left);
+    assert_eq!(run(&world, "buyers"), left);
+    assert_eq!(steps(), 2, "the last two runs");
+}
+
 fn link(world: &World, one: usize, other: usize) {
     let at = world.clock.tick();
     let mut id = [0xDD; 16];
@@ -302,6 +450,12 @@ fn segments_build_on_each_other_within_one_use() {
         .expect("an overlap");
     let overlap: Vec<(u64, u64)> = overlap.iter().map(|one| (one.members, one.only)).collect();
     let count = |ids: &BTreeSet<String>| ids.len() as u64;
+    let uses = super::sessions::uses(&world)
+        .into_iter()
+        .map(|(record, _)| record);
+    let overlaid = uses.filter(|record| record.operation == "overlap");
+    let overlaid: BTreeSet<_> = overlaid.filter_map(|record| record.segment).collect();
+    assert_eq!(overlaid, BTreeSet::from(names));
     let expected = [
         (count(&buyers), count(&buyers) - count(&both)),
         (count(&rich), count(&rich) - count(&both)),
