@@ -425,17 +425,25 @@ impl House {
         !self.rows(use_, &sql).await.is_empty()
     }
 
+    /// Runs a segment.
+    pub async fn run(&self, segment: &str) -> QueryResult {
+        self.for_segment(segment)
+            .await
+            .run_segment(segment)
+            .await
+            .unwrap()
+    }
+
+    async fn for_segment(&self, segment: &str) -> LawfulSession {
+        let principal = self.permit.registry().principal("analyst").cloned();
+        LawfulSession::for_segment(&self.engine, &principal.unwrap(), segment, None)
+            .await
+            .unwrap()
+    }
+
     /// Exports a segment, as CSV: the identifiers in the file, in ascending order.
     pub async fn exported(&self, segment: &str) -> Vec<String> {
-        let principal = self
-            .permit
-            .registry()
-            .principal("analyst")
-            .cloned()
-            .unwrap();
-        let session = LawfulSession::for_segment(&self.engine, &principal, segment, None)
-            .await
-            .unwrap();
+        let session = self.for_segment(segment).await;
         let made = session
             .export_segment(segment, ExportFormat::Csv, self.dir.path(), 7)
             .await

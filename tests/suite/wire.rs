@@ -188,6 +188,13 @@ async fn say_everything(house: &House) -> BTreeMap<&'static str, String> {
         "properties": {"revenue": 12.5, "currency": "CNY", "health_concern": "sleep"},
     });
     house.call(SERVER_KEY, Route::Track, bought).await;
+    for day in ["2026-01-05", "2026-01-06", "2026-01-07"] {
+        let bought = json!({
+            "userId": "1002", "event": "Order Completed", "timestamp": format!("{day}T12:00:00Z"),
+            "messageId": day, "properties": {"revenue": 20, "currency": "CNY"},
+        });
+        house.call(SERVER_KEY, Route::Track, bought).await;
+    }
     let subscribed = json!({
         "userId": "1001", "event": "Subscription Started",
         "properties": {"subscription": "tea", "plan": "monthly", "status": "active"},
@@ -204,6 +211,7 @@ async fn say_everything(house: &House) -> BTreeMap<&'static str, String> {
     house.project().await;
     let count = "SELECT count(*) FROM members";
     house.ask("email_marketing/email", count).await.unwrap();
+    assert_eq!(house.run("lapsing_regulars").await.rows, 1);
     said
 }
 
@@ -283,10 +291,10 @@ fn everything_is_read(read: &[Value], written: &[Stored]) {
                 clear["notice_version"],
                 json!(decision.clear.notice_version)
             );
-            let fingerprint = schema::fingerprint(envelope.schema_id).unwrap();
-            let header = &line["headers"][schema::FINGERPRINT_HEADER];
-            assert_eq!(*header, hex::encode(fingerprint));
         }
+        let fingerprint = schema::fingerprint(envelope.schema_id).unwrap();
+        let header = &line["headers"][schema::FINGERPRINT_HEADER];
+        assert_eq!(*header, hex::encode(fingerprint), "{place}");
         assert!(!line.to_string().contains(PHONE), "{place}");
         kinds.insert(envelope.kind);
         classes.extend(envelope.sealed.iter().map(|block| block.class));

@@ -27,6 +27,7 @@ mod export;
 pub mod format;
 mod gate;
 mod guards;
+mod journalled;
 mod materialised;
 pub mod metrics;
 mod running;

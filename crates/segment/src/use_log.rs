@@ -4,12 +4,12 @@
 //! at one person, it has the opaque id.
 
 use assent_consent::{LegalBasis, PurposeId, SubjectId, Timestamp, Use};
-use assent_event::{Envelope, EventId, Kind, Payload, Times, UseRecord, UseRecordClear};
-use assent_journal::{Record, Topic};
+use assent_event::{Envelope, EventId, Payload, Times, UseRecord, UseRecordClear};
 use sha2::{Digest, Sha256};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::journalled;
 
 /// What is about to leave.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +67,7 @@ pub(crate) async fn journal(engine: &Engine, user: &User, entry: Entry) -> Resul
         about: entry.about.map(|member| member.to_string()),
         about_purpose,
     };
-    let envelope = Envelope::without_personal_blocks(
+    let record = Envelope::without_personal_blocks(
         id,
         SubjectId::from_bytes([0; 16]),
         "assent",
@@ -75,14 +75,8 @@ pub(crate) async fn journal(engine: &Engine, user: &User, entry: Entry) -> Resul
         Times::at(engine.clock.now()),
         &Payload::Use(UseRecord::from(clear)),
     )
-    .and_then(|envelope| envelope.encode())
-    .map_err(|_| refused())?;
-    let record = Record {
-        topic: Topic::new(Kind::Use.topic()),
-        key: user.principal.clone().into_bytes().into(),
-        value: envelope.into(),
-        headers: Vec::new(),
-    };
+    .and_then(|envelope| journalled::record(user.principal.as_bytes(), &envelope));
+    let record = record.map_err(|_| refused())?;
     match engine.stores.journal.append(vec![record]).await {
         Ok(_) => Ok(()),
         Err(error) => {

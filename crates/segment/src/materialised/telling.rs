@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use assent_consent::{SubjectId, Use};
-use assent_event::{Envelope, EventId, Kind, Payload, SegmentChange, Times};
-use assent_journal::{Record, Topic};
+use assent_event::{Envelope, EventId, Payload, SegmentChange, Times};
 use assent_permit::PermitSet;
 use assent_programme::SegmentDefinition;
 use roaring::RoaringBitmap;
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::journalled;
 use crate::session::refused;
 
 /// How many changes are appended at once.
@@ -220,13 +220,9 @@ impl Engine {
                         Times::at(step.about.evaluated_at),
                         &payload,
                     );
-                    let value = envelope.and_then(|envelope| envelope.encode());
-                    Ok(Record {
-                        topic: Topic::new(Kind::SegmentChange.topic()),
-                        key: member.as_bytes().to_vec().into(),
-                        value: value.map_err(|_| untold())?.into(),
-                        headers: Vec::new(),
-                    })
+                    envelope
+                        .and_then(|envelope| journalled::record(member.as_bytes(), &envelope))
+                        .map_err(|_| untold())
                 });
                 let records = records.collect::<Result<Vec<_>>>()?;
                 let appended = self.stores.journal.append(records).await;
