@@ -10,8 +10,9 @@
 //! segments/NAME.N.told    the changes of that step stand in `assent.membership`
 //! ```
 //!
-//! Changes are told at least once and in order, under ids that are the same when they are told again. This module owns
-//! steps, bitmaps and the telling; it runs no query, and it shows members to nobody: sessions do (`compared`).
+//! Changes are told at least once, under ids that are the same when they are told again, each with the number of its step:
+//! what comes late after a failure has the smaller number. This module owns steps, bitmaps and the telling; it runs no
+//! query, and it shows members to nobody: sessions do (`compared`).
 
 mod compared;
 mod members;
