@@ -204,6 +204,15 @@ pub enum Segment {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Run a segment of members and keep who is in it, without printing them: it may have more members than an answer may
+    /// have rows.
+    Refresh {
+        /// The segment's name.
+        name: String,
+        /// How the count of members is printed.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
     /// List the segments with their purposes.
     List {
         /// How rows are printed.

@@ -55,9 +55,10 @@ impl Bounds {
         let (what, help) = match self.ids {
             false => (
                 "rows",
-                "add a LIMIT or aggregate; exports are made with `assent segment export`",
+                "add a LIMIT or aggregate; a large segment is kept with `assent segment refresh`, exported with `assent \
+                 segment export`",
             ),
-            true => ("ids", "split the segment"),
+            true => ("ids", "split the segment, or raise query.export_rows"),
         };
         Error::new(
             ErrorKind::Exhausted,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, StringArray};
 use arrow::datatypes::DataType;
 use assent_consent::{SubjectId, Timestamp, Use};
 use assent_programme::{Principal, RegistryState, SegmentCheck, SegmentDefinition, SegmentFault};
@@ -15,7 +15,7 @@ use crate::entitlement::{Asked, allowed_purposes};
 use crate::error::{Error, ErrorKind, Result, names};
 use crate::gate;
 use crate::guards::Guards;
-use crate::materialised::{looking_back, never_run};
+use crate::materialised::{ascending, looking_back, never_run};
 use crate::running::{Resolve, known, logical};
 use crate::session::{LawfulSession, QueryResult};
 use crate::sql::in_segment::Segments;
@@ -42,17 +42,27 @@ impl SegmentIds {
     pub fn of(result: &QueryResult) -> Result<Self> {
         let column = id_column(|name| result.schema.field_with_name(name).is_ok())?;
         let mut ids = Vec::new();
-        for batch in &result.batches {
-            let cells = batch
-                .column_by_name(column)
-                .and_then(|column| column.as_string_opt::<i32>())
-                .ok_or_else(no_id)?;
+        for cells in cells_of(result, column)? {
             ids.extend(cells.iter().flatten().map(str::to_owned));
         }
         ids.sort_unstable();
         ids.dedup();
         Ok(Self { column, ids })
     }
+}
+
+/// The cells of a column of ids, batch by batch.
+///
+/// # Errors
+/// `Invalid` when it is not there or no text.
+fn cells_of<'r>(result: &'r QueryResult, column: &str) -> Result<Vec<&'r StringArray>> {
+    let batches = result.batches.iter();
+    let cells = batches.map(|batch| {
+        let cells = batch.column_by_name(column);
+        let cells = cells.and_then(|cells| cells.as_string_opt::<i32>());
+        cells.ok_or_else(no_id)
+    });
+    cells.collect()
 }
 
 /// The column by which a segment is known, of those that are there.
@@ -140,18 +150,45 @@ impl LawfulSession {
         Ok(result)
     }
 
-    /// Keeps whom a run found.
-    async fn keep(&self, segment: &SegmentDefinition, result: &QueryResult) -> Result<()> {
+    /// Runs a segment of members and keeps whom it found, showing them to nobody: a segment may have more members than a
+    /// result may have rows. Answers how many there are. The use is journalled before anything is kept.
+    ///
+    /// # Errors
+    /// `Denied` when the session was opened for another use; `Invalid` for one that looks back, and for a segment of
+    /// accounts; `Exhausted` above the limit of exports; otherwise as [`LawfulSession::query`].
+    pub async fn refresh_segment(&self, name: &str) -> Result<u64> {
+        self.only_of_the_present()?;
+        let segment = self.own_segment(name)?;
+        let result = self.ids(&segment.query).await.and_then(|result| {
+            match result.schema.field_with_name(IDS[0]) {
+                Ok(_) => Ok(result),
+                Err(_) => Err(of_accounts(&segment.name)),
+            }
+        });
+        self.record(
+            "refresh",
+            Some(&segment.query),
+            Some((segment.name.clone(), segment.version)),
+            &result,
+        )
+        .await?;
+        self.keep(&segment, &result?).await
+    }
+
+    /// Keeps whom a run found, and tells how many.
+    async fn keep(&self, segment: &SegmentDefinition, result: &QueryResult) -> Result<u64> {
         let set = self.gate.standing.shared();
-        let found = SegmentIds::of(result)?.ids;
-        let number = |id: &String| {
+        let number = |id: &str| {
             let member: SubjectId = id.parse().ok()?;
             let number = set.number_of(&member)?;
             set.member_number(number).filter(|one| *one == number)
         };
-        let wanted: RoaringBitmap = found.iter().filter_map(number).collect();
-        let position = self.answered.digest();
-        self.engine.keep_run(segment, position, wanted, set).await
+        let cells = cells_of(result, IDS[0])?;
+        let ids = cells.into_iter().flat_map(|cells| cells.iter().flatten());
+        let wanted = ascending(ids.filter_map(number));
+        let (position, found) = (self.answered.digest(), wanted.len());
+        self.engine.keep_run(segment, position, wanted, set).await?;
+        Ok(found)
     }
 
     /// Who is in the segments that a query of this session names, and stands.
@@ -202,6 +239,15 @@ fn named_within<'a>(
         ),
     )
     .help("open the session for that purpose, channel and recipient"))
+}
+
+/// Accounts of a segment are in an answer by their permitted contacts, who are counted anew each time.
+fn of_accounts(name: &str) -> Error {
+    Error::invalid(
+        "segment_of_accounts",
+        format!("the segment {name} is of accounts, which are not kept"),
+    )
+    .help(format!("ask for them: `assent segment run {name}`"))
 }
 
 fn no_id() -> Error {

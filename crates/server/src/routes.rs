@@ -144,6 +144,7 @@ fn of_query() -> Routes<Asking> {
         ("/v1/segments", get(segments::list)),
         ("/v1/segments/{name}", get(segments::show)),
         ("/v1/segments/{name}/run", post(segments::run)),
+        ("/v1/segments/{name}/refresh", post(segments::refresh)),
         ("/v1/segments/{name}/diff", get(segments::diff)),
         ("/v1/overlaps", post(segments::overlap)),
     ]

@@ -1,4 +1,4 @@
-//! `/v1/segments`: list, show, run, compare; and export, on the local socket only, since it writes a file here.
+//! `/v1/segments`: list, show, run, refresh, compare; and export, on the local socket only, since it writes a file here.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,6 +124,19 @@ pub(crate) async fn run(
     let session = LawfulSession::for_segment(&asking.engine, &principal, &name, as_of).await?;
     let result = session.run_segment(&name).await?;
     answer::rows(&asking.engine, format, result).await
+}
+
+pub(crate) async fn refresh(
+    State(asking): State<Asking>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let format = answer::accepted(&headers)?;
+    let principal = principal_of_session(&asking.engine, &headers).await?;
+    let session = LawfulSession::for_segment(&asking.engine, &principal, &name, None).await?;
+    let members = session.refresh_segment(&name).await?;
+    let members: UInt64Array = [Some(members)].into_iter().collect();
+    answer::table(format, [("members", Arc::new(members) as ArrayRef)])
 }
 
 /// What the last run of a segment changed: counts, or with `?members=true` who.

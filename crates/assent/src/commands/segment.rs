@@ -1,4 +1,4 @@
-//! `assent segment run|list|show|diff|overlap|export`.
+//! `assent segment run|refresh|list|show|diff|overlap|export`.
 
 use serde_json::{Value, json};
 
@@ -20,6 +20,12 @@ pub async fn run(at: At, command: Segment) -> Result<(), Failure> {
                 let path = format!("/v1/segments/{name}/run");
                 connection
                     .post(&path, format.media_type(), &json!({ "as_of": as_of }))
+                    .await
+            }
+            Segment::Refresh { name, format } => {
+                let path = format!("/v1/segments/{name}/refresh");
+                connection
+                    .post(&path, format.media_type(), &json!({}))
                     .await
             }
             Segment::List { format } => connection.get("/v1/segments", format.media_type()).await,

@@ -633,7 +633,9 @@ pub const SETTINGS: &[Setting] = &[
         "query.export_rows",
         Kind::Whole,
         "5000000",
-        &["People or accounts of one export, which reads nothing but ids."],
+        &[
+            "Members or accounts of one export or of a segment refreshed, which read nothing but ids.",
+        ],
     ),
     is(
         "query.partitions",

@@ -131,7 +131,7 @@ impl Fallen {
 }
 
 /// A bitmap of numbers in any order.
-fn ascending(numbers: impl Iterator<Item = u32>) -> RoaringBitmap {
+pub(crate) fn ascending(numbers: impl Iterator<Item = u32>) -> RoaringBitmap {
     let mut numbers: Vec<u32> = numbers.collect();
     numbers.sort_unstable();
     numbers.into_iter().collect()

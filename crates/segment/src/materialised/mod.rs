@@ -30,7 +30,7 @@ use roaring::RoaringBitmap;
 
 pub(crate) use compared::looking_back;
 pub use compared::{Overlap, SegmentDiff};
-pub(crate) use members::RunMembers;
+pub(crate) use members::{RunMembers, ascending};
 pub(crate) use step::{About, After, Basis, Cause, Change, Step};
 
 use crate::error::{Error, Result};

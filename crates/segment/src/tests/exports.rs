@@ -135,7 +135,10 @@ fn an_export_has_a_limit_of_its_own() {
     assert!(shown.expect("all").rows > 3);
     let error = made.expect_err("too many to export");
     assert_eq!(error.code(), "row_limit");
-    assert_eq!(error.fix(), Some("split the segment"));
+    assert_eq!(
+        error.fix(),
+        Some("split the segment, or raise query.export_rows")
+    );
 }
 
 /// A query may call any text an account; a file of accounts holds accounts.

@@ -2,6 +2,7 @@
 //! in it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use assent_consent::{PurposeId, SubjectId, Timestamp};
 use assent_event::{
@@ -13,7 +14,7 @@ use assent_vault::Draft;
 use serde_json::json;
 
 use super::world::{World, days_ago, decide, fresh, now, programme::programme};
-use crate::{ErrorKind, SegmentIds, check_segment};
+use crate::{Engine, ErrorKind, Limits, SegmentIds, check_segment};
 
 /// Somebody alone, lawful for all that marketing may read, from whom something was bought.
 fn buyers_alone(world: &World) -> Vec<usize> {
@@ -246,6 +247,64 @@ fn whoever_withdraws_while_a_segment_runs_is_not_told_as_having_entered() {
     let kept = held(&world, "buyers");
     assert_eq!(kept.len(), found.len() - 1);
     assert_eq!(folded(&world, "buyers"), kept);
+}
+
+#[test]
+fn a_segment_with_more_members_than_an_answer_may_have_is_kept_by_a_refresh() {
+    let world = fresh();
+    let limits = |rows, export_rows| Limits {
+        rows,
+        bytes: 50,
+        export_rows,
+        ..Limits::default()
+    };
+    let at = |engine: &Arc<Engine>, name: &str, back: Option<Timestamp>| {
+        world.runtime.block_on(async {
+            let analyst = world.principal("analyst");
+            let session = crate::LawfulSession::for_segment(engine, &analyst, name, back);
+            let session = session.await.expect("a session");
+            let run = session.run_segment(name).await;
+            (run, session.refresh_segment(name).await)
+        })
+    };
+    let engine = world.engine_within(limits(3, 1_000));
+    let (run, refreshed) = at(&engine, "buyers", None);
+    assert_eq!(run.expect_err("too many to show").code(), "row_limit");
+    let found = ids(
+        &world,
+        "SELECT member_id FROM members WHERE purchases_total >= 1",
+    );
+    assert!(found.len() > 3);
+    assert_eq!(refreshed.expect("not too many"), found.len() as u64);
+    assert_eq!(held(&world, "buyers"), found);
+    assert_eq!(folded(&world, "buyers"), found);
+
+    let code = |(_, refreshed): (_, crate::Result<u64>)| refreshed.expect_err("refused").code();
+    assert_eq!(code(at(&engine, "firms", None)), "segment_of_accounts");
+    let back = Some(days_ago(1));
+    assert_eq!(code(at(&engine, "buyers", back)), "segment_looking_back");
+    let few = world.engine_within(limits(3, 3));
+    assert_eq!(code(at(&few, "buyers", None)), "row_limit");
+    let uses = super::sessions::uses(&world).into_iter();
+    let outcomes: Vec<(Option<String>, String)> = uses
+        .map(|(record, _)| record)
+        .filter(|record| record.operation == "refresh")
+        .map(|record| (record.segment, record.outcome))
+        .collect();
+    let outcomes: Vec<_> = outcomes
+        .iter()
+        .map(|(segment, outcome)| (segment.as_deref().unwrap_or_default(), outcome.as_str()))
+        .collect();
+    let expected = [
+        ("buyers", "answered"),
+        ("buyers", "failed: row_limit"),
+        ("firms", "failed: segment_of_accounts"),
+    ];
+    assert_eq!(
+        BTreeSet::from_iter(outcomes.iter().copied()),
+        BTreeSet::from(expected)
+    );
+    assert_eq!(outcomes.len(), 3);
 }
 
 #[test]
