@@ -15,6 +15,7 @@ use crate::house::{House, Opening};
 use crate::measure::{measured, ratio};
 use crate::ordinary::Ordinary;
 use crate::peer::{DuckDb, Lawful};
+use crate::population::asked_for;
 
 const MEMBERS: u64 = 100_000;
 const EVENTS_EACH: u64 = 10;
@@ -35,8 +36,7 @@ const USES: [(&str, &str, usize); 2] = [
 ];
 
 pub(crate) async fn run() {
-    let asked = std::env::var("ASSENT_BENCH_MEMBERS").ok();
-    let members = asked.map_or(MEMBERS, |asked| asked.parse().expect("a number of members"));
+    let members = asked_for(MEMBERS);
     let events = members * EVENTS_EACH;
     let house = Opening::sample().open().await;
     let mut consented = Consented::fill(&house, members, events).await;

@@ -16,12 +16,13 @@ mod over_http;
 mod peer;
 mod population;
 mod projection;
+mod segments;
 mod shards;
 
 use std::process::{Command, ExitCode};
 
 /// Those that need nothing but this process.
-const NAMES: [&str; 3] = ["intake", "projection", "gate"];
+const NAMES: [&str; 4] = ["intake", "projection", "gate", "segments"];
 /// Those that need servers, which `cargo xtask bench kafka` starts: the first also a process for each role.
 const ON_SERVERS: [&str; 2] = ["kafka", "shards"];
 
@@ -76,6 +77,7 @@ fn one(name: &str) -> ExitCode {
             "intake" => intake::run().await,
             "projection" => projection::run().await,
             "gate" => gate::run().await,
+            "segments" => segments::run().await,
             "kafka" => kafka::run().await,
             "shards" => shards::run().await,
             unknown => panic!("no benchmark {unknown}"),

@@ -14,6 +14,12 @@ pub(crate) fn customer(number: u64) -> String {
     format!("B{number:07}")
 }
 
+/// How many members the benchmark is to have: as many as `ASSENT_BENCH_MEMBERS` says, or so many.
+pub(crate) fn asked_for(members: u64) -> u64 {
+    let asked = std::env::var("ASSENT_BENCH_MEMBERS").ok();
+    asked.map_or(members, |asked| asked.parse().expect("a number of members"))
+}
+
 /// A cheap, well-spread number for each number (the finaliser of SplitMix64).
 pub(crate) fn mixed(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -434,7 +434,8 @@ impl House {
             .unwrap()
     }
 
-    async fn for_segment(&self, segment: &str) -> LawfulSession {
+    /// A session of the analyst under a segment's own use.
+    pub async fn for_segment(&self, segment: &str) -> LawfulSession {
         let principal = self.permit.registry().principal("analyst").cloned();
         LawfulSession::for_segment(&self.engine, &principal.unwrap(), segment, None)
             .await
