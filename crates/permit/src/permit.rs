@@ -313,6 +313,7 @@ impl Permit {
             let next = known_by.get(consent_topic, one.position.partition);
             one.position.offset < next
         });
+        linked_by_then(&mut placed, subject);
         let facts: Vec<Fact> = placed.iter().map(|one| one.fact.clone()).collect();
         let evaluation = if state.knows(subject) {
             evaluate(registry.consent(), &facts, subject, use_, at)
@@ -433,6 +434,30 @@ fn placed_facts(state: &State, subject: SubjectId) -> Vec<PlacedFact> {
             position: position(*place),
         })
         .collect()
+}
+
+/// Leaves the facts of whoever these facts link with the subject: others may be known to be the same person only since.
+fn linked_by_then(placed: &mut Vec<PlacedFact>, subject: SubjectId) {
+    let links: Vec<[SubjectId; 2]> = placed
+        .iter()
+        .filter_map(|one| match one.fact.kind {
+            FactKind::Linked { other } => Some([one.fact.subject, other]),
+            _ => None,
+        })
+        .collect();
+    let mut together = BTreeSet::from([subject]);
+    loop {
+        let before = together.len();
+        for link in &links {
+            if link.iter().any(|one| together.contains(one)) {
+                together.extend(link);
+            }
+        }
+        if together.len() == before {
+            break;
+        }
+    }
+    placed.retain(|one| together.contains(&one.fact.subject));
 }
 
 /// The notice versions named by decisions.

@@ -4,4 +4,5 @@
 
 mod barrier;
 mod index;
+mod past;
 mod support;
