@@ -5,6 +5,7 @@
 mod bad_input;
 mod cdnow;
 mod decisions;
+mod derived;
 mod generated;
 mod oracle;
 mod planted;
