@@ -16,6 +16,7 @@
 
 mod compared;
 mod members;
+mod repair;
 mod step;
 mod telling;
 
@@ -30,7 +31,7 @@ use roaring::RoaringBitmap;
 
 pub(crate) use compared::looking_back;
 pub use compared::{Overlap, SegmentDiff};
-pub(crate) use members::{RunMembers, ascending};
+pub(crate) use members::{Fallen, RunMembers, ascending};
 pub(crate) use step::{About, After, Basis, Cause, Change, Step};
 
 use crate::error::{Error, Result};
@@ -161,8 +162,8 @@ impl Materialised {
                 format!("{file}, a step of the segment {name}, does not read"),
             )
             .help(format!(
-                "bring it back from a copy; or remove every {FOLDER}/{name}.* beside the profiles and run the segment \
-                 again: all its members are told as entered then"
+                "run `assent segment refresh {name}`: it begins anew, and what it changes for those who read what was told \
+                 is told"
             ))
         })
     }

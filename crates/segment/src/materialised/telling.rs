@@ -12,11 +12,11 @@ use roaring::RoaringBitmap;
 use sha2::{Digest, Sha256};
 
 use super::{
-    About, After, Basis, Cause, Change, Latest, RunMembers, Step, is_forsaken, told_file,
-    unavailable,
+    About, After, Basis, Cause, Change, Fallen, Latest, RunMembers, Step, is_forsaken, repair,
+    told_file, unavailable,
 };
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::journalled;
 use crate::session::refused;
 
@@ -38,7 +38,12 @@ impl Engine {
     ) -> Result<()> {
         // It may have run for long: whoever withdrew meanwhile is not told as having entered.
         self.barrier().await?;
-        self.keep_segment(&segment.name, &[], None).await?;
+        let anew = match self.keep_segment(&segment.name, &[], None).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                Some(self.told_of(&segment.name).await?)
+            }
+            kept => kept.map(|()| None)?,
+        };
         let (engine, name) = (Arc::clone(self), segment.name.clone());
         let about = About {
             version: segment.version,
@@ -54,19 +59,33 @@ impl Engine {
             let bases = bases_of(&(found.all() - found.fallen(&now).all()), &set);
             let run = RunMembers::numbered(&bases, permit)?;
             loop {
-                let latest = engine.materialised.latest(&name, permit)?;
-                let number = latest.as_ref().map_or(1, |latest| latest.step + 1);
-                let before = latest.as_ref().map(|latest| latest.run);
-                let latest = latest.filter(|latest| latest.about.declared == about.declared);
+                let (number, before, was) = match &anew {
+                    Some(told) => {
+                        let number = engine.materialised.next_number(&name)?;
+                        (number, None, repair::stand(told, permit, &now)?)
+                    }
+                    None => {
+                        let latest = engine.materialised.latest(&name, permit)?;
+                        let number = latest.as_ref().map_or(1, |latest| latest.step + 1);
+                        let before = latest.as_ref().map(|latest| latest.run);
+                        let latest =
+                            latest.filter(|latest| latest.about.declared == about.declared);
+                        let was = latest.map(|latest| (latest.told(), latest.members.fallen(&now)));
+                        (number, before, was.unwrap_or_default())
+                    }
+                };
                 let step = Step {
                     about: about.clone(),
-                    changes: changes(latest.as_deref(), &run, &now),
+                    changes: changes(was, &run, &now),
                     after: After::Run {
                         bases: bases.clone(),
                         before,
                     },
                 };
                 if engine.materialised.create(&name, number, &step)? {
+                    if anew.is_some() {
+                        engine.materialised.settle(&name, number)?;
+                    }
                     return Ok((name, number, step, before));
                 }
             }
@@ -241,12 +260,13 @@ impl Engine {
     }
 }
 
-/// What a run changes: who is in it and was not, and who was and is not.
-fn changes(latest: Option<&Latest>, run: &RunMembers, now: &Arc<PermitSet>) -> Vec<Change> {
-    let told = latest.map(Latest::told).unwrap_or_default();
-    let fallen = latest
-        .map(|latest| latest.members.fallen(now))
-        .unwrap_or_default();
+/// What a run changes: who is in it and was not told to be, and who was and is not. With those who were told, and who of
+/// them does not stand.
+fn changes(
+    (told, fallen): (RoaringBitmap, Fallen),
+    run: &RunMembers,
+    now: &PermitSet,
+) -> Vec<Change> {
     let entered = run.all() - &told;
     let out = told - run.all();
     let causes = vec![

@@ -592,7 +592,7 @@ fn segments_build_on_each_other_within_one_use() {
 }
 
 #[test]
-fn a_damaged_step_is_named_and_nothing_is_answered() {
+fn a_damaged_step_is_named_nothing_is_answered_and_a_run_begins_anew() {
     let world = fresh();
     run(&world, "buyers");
     let folder = world.house.profiles().join("segments");
@@ -619,4 +619,30 @@ fn a_damaged_step_is_named_and_nothing_is_answered() {
         (ErrorKind::Corrupt, "segment_step")
     );
     assert!(error.message().contains("segments/buyers.0"), "{error}");
+    let who = buyers_alone(&world)[0];
+    decide(&world, who, ConsentDecision::withdrawn("marketing"));
+    let refreshed = world.runtime.block_on(async {
+        let analyst = world.principal("analyst");
+        let kept = later.keep_segments().await.expect_err("damaged");
+        assert_eq!(kept.code(), "segment_step");
+        let session = crate::LawfulSession::for_segment(&later, &analyst, "buyers", None);
+        let session = session.await.expect("a session");
+        session.refresh_segment("buyers").await
+    });
+    assert!(!step.exists());
+    let members = held(&world, "buyers");
+    assert_eq!(refreshed.expect("it begins anew"), members.len() as u64);
+    assert!(!members.is_empty() && !members.contains(&id(&world, who)));
+    assert_eq!(folded(&world, "buyers"), members);
+    assert_eq!(
+        last_cause(&world, "buyers", who),
+        (false, "consent".to_owned())
+    );
+    let told_before = told(&world, "buyers").len();
+    world
+        .runtime
+        .block_on(later.keep_segments())
+        .expect("it reads");
+    run(&world, "buyers");
+    assert_eq!(told(&world, "buyers").len(), told_before);
 }
