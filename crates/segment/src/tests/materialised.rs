@@ -601,6 +601,8 @@ fn a_damaged_step_is_named_nothing_is_answered_and_a_run_begins_anew() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&step, bytes).expect("damaged");
+    // Told, but not marked as told.
+    std::fs::remove_file(step.with_extension("told")).expect("the mark");
     // Another process, which does not know it yet.
     let later = world.engine_within(crate::Limits::default());
     let error = world.runtime.block_on(async {
