@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use ::metrics::{Unit, describe_histogram, histogram};
+use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 
 use crate::error::Result;
 
 const QUERY: &str = "assent_query_seconds";
+const CHANGES: &str = "assent_segment_changes_total";
+const NOT_KEPT: &str = "assent_segments_not_kept_total";
 
 /// Tells the recorder what the numbers mean.
 pub fn describe() {
@@ -15,6 +17,17 @@ pub fn describe() {
         QUERY,
         Unit::Seconds,
         "From being asked to the last row, by outcome: answered or the kind of error"
+    );
+    describe_counter!(
+        CHANGES,
+        Unit::Count,
+        "Members of whom it was told that they entered or left a segment"
+    );
+    describe_counter!(
+        NOT_KEPT,
+        Unit::Count,
+        "Times that a segment could not be looked through for members who must leave; none of them is in an answer, but \
+         nobody is told"
     );
 }
 
@@ -25,4 +38,22 @@ pub(crate) fn asked<T>(took: Duration, outcome: &Result<T>) {
         Err(error) => error.kind().code(),
     };
     histogram!(QUERY, "outcome" => outcome).record(took);
+}
+
+/// This process looks through segments. There from the first time on: what was never counted is no number to reckon with.
+pub(crate) fn looks_through() {
+    told(true, 0);
+    told(false, 0);
+    counter!(NOT_KEPT).increment(0);
+}
+
+/// So many members were told to have entered, or left, a segment.
+pub(crate) fn told(entered: bool, members: usize) {
+    let change = if entered { "entered" } else { "left" };
+    counter!(CHANGES, "change" => change).increment(u64::try_from(members).unwrap_or(u64::MAX));
+}
+
+/// A segment could not be looked through for members who must leave.
+pub(crate) fn not_kept() {
+    counter!(NOT_KEPT).increment(1);
 }

@@ -18,6 +18,7 @@ use super::{
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journalled;
+use crate::metrics;
 use crate::session::refused;
 
 /// How many changes are appended at once.
@@ -109,6 +110,7 @@ impl Engine {
     /// # Errors
     /// `Unavailable`, `Corrupt`; what could be done for other segments was.
     pub async fn keep_segments(self: &Arc<Self>) -> Result<()> {
+        metrics::looks_through();
         let engine = Arc::clone(self);
         let listed = blocking(move || engine.materialised.listed()).await?;
         if listed.is_empty() {
@@ -131,6 +133,7 @@ impl Engine {
                     code = error.code(),
                     "a segment could not be kept up to date"
                 );
+                metrics::not_kept();
                 first_error.get_or_insert(error);
             }
         }
@@ -249,6 +252,7 @@ impl Engine {
                     tracing::warn!(kind = ?error.kind(), "changes of a segment could not be told");
                     untold()
                 })?;
+                metrics::told(change.entered, members.len());
             }
         }
         let (engine, file) = (Arc::clone(self), told_file(name, number));
