@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::deployed::{Brokers, Deployment, asked, bucket, decide, ready, shards, until};
+use crate::kept;
 use crate::running::{Server, repository};
 
 /// Shards of the deployment.
@@ -14,15 +15,20 @@ const PARTITIONS: u64 = 3;
 /// Withdrawals that are tried.
 const TRIALS: usize = 20;
 
-/// The sample programme with another write key for the shop's back end.
-fn with_another_key(to: &Path) {
+/// Copies the sample programme.
+fn copied(to: &Path) {
+    std::fs::create_dir(to).unwrap();
     let copied = std::process::Command::new("cp")
         .arg("-R")
         .arg(repository().join("pipelines/."))
         .arg(to)
         .status();
     assert!(copied.is_ok_and(|status| status.success()));
-    let sources = to.join("sources.yaml");
+}
+
+/// Makes the write key of the shop's back end another one.
+fn with_another_key(programme: &Path) {
+    let sources = programme.join("sources.yaml");
     let text = std::fs::read_to_string(&sources).unwrap();
     // SHA-256 of `demo-server-key` and of `another-key`.
     let key = text
@@ -195,11 +201,16 @@ fn several_processes(profiles: &str) {
     assert_eq!(code, Some(2), "{talk}");
     assert!(talk.contains("does not have the role query"), "{talk}");
 
+    let programme = deployment.folder().join("programme");
+    copied(&programme);
+    kept::define(&programme);
+    deployment.ok("query-a", &["apply", programme.to_str().unwrap()]);
+    let customers: Vec<String> = (0..TRIALS).map(customer).collect();
+    kept::by_several(&intakes, &queries, token, &customers);
+
     // Taken away through one process, gone in the others.
     deployment.ok("query-a", &["principal", "revoke", "me"]);
     assert_eq!(asked(&queries[1], token, bought).0, 401);
-    let programme = deployment.folder().join("programme");
-    std::fs::create_dir(&programme).unwrap();
     with_another_key(&programme);
     deployment.ok("intake-a", &["apply", programme.to_str().unwrap()]);
     for intake in &intakes {

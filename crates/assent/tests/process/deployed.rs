@@ -219,13 +219,18 @@ pub fn ready(server: &Server) -> bool {
 
 /// How many shards a projector holds.
 pub fn shards(projector: &Server) -> u64 {
-    let answer = projector
+    number(projector, "assent_projection_shards")
+}
+
+/// What a process tells of a metric, with its labels as they are written; nothing told is nought.
+pub fn number(server: &Server, metric: &str) -> u64 {
+    let answer = server
         .request("GET", "/metrics", &[], b"")
         .expect("answered");
     let text = String::from_utf8(answer.body).unwrap();
     let line = text
         .lines()
-        .find_map(|line| line.strip_prefix("assent_projection_shards "));
+        .find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok())
         .unwrap_or_default()
 }

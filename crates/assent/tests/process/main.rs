@@ -16,6 +16,7 @@ mod faults;
 mod full_disk;
 mod golden;
 mod importing;
+mod kept;
 mod kill;
 mod numbers;
 mod orders;
