@@ -20,7 +20,7 @@ mod repair;
 mod step;
 mod telling;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -46,6 +46,8 @@ const TRIES: usize = 5;
 pub(crate) struct Materialised {
     storage: Arc<dyn Storage>,
     latest: Mutex<HashMap<String, Arc<Latest>>>,
+    /// Segments that could not be kept up to date when that was tried last.
+    failing: Mutex<BTreeSet<String>>,
 }
 
 /// A segment as its last step left it.
@@ -110,6 +112,7 @@ impl Materialised {
         Self {
             storage,
             latest: Mutex::default(),
+            failing: Mutex::default(),
         }
     }
 
@@ -282,6 +285,16 @@ impl Materialised {
             }
         }
         Ok(())
+    }
+
+    /// Notes whether a segment could be kept up to date; whether it is the first time that it could not.
+    fn fails(&self, name: &str, fails: bool) -> bool {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        if fails {
+            return failing.insert(name.to_owned());
+        }
+        failing.remove(name);
+        false
     }
 
     fn known(&self, name: &str) -> Option<Arc<Latest>> {

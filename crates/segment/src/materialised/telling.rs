@@ -127,12 +127,13 @@ impl Engine {
             let forsaken: Vec<u64> = forsaken.map(|(number, _)| *number).collect();
             let last = steps.keys().last().copied();
             let kept = self.keep_segment(&name, &forsaken, last).await;
+            let begins_to_fail = self.materialised.fails(&name, kept.is_err());
             if let Err(error) = kept {
-                tracing::warn!(
-                    segment = name,
-                    code = error.code(),
-                    "a segment could not be kept up to date"
-                );
+                // Once, not each second for as long as it lasts.
+                if begins_to_fail {
+                    let code = error.code();
+                    tracing::warn!(segment = name, code, "a segment is not kept up to date");
+                }
                 metrics::not_kept();
                 first_error.get_or_insert(error);
             }
