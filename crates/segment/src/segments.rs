@@ -135,13 +135,7 @@ impl LawfulSession {
     pub async fn run_segment(&self, name: &str) -> Result<QueryResult> {
         let segment = self.own_segment(name)?;
         let result = self.rows(&segment.query).await;
-        self.record(
-            "run",
-            Some(&segment.query),
-            Some((segment.name.clone(), segment.version)),
-            &result,
-        )
-        .await?;
+        self.record_of("run", &segment, &result).await?;
         let result = result?;
         let column = id_column(|name| result.schema.field_with_name(name).is_ok())?;
         if column == IDS[0] && !self.answered.looking_back {
@@ -165,14 +159,20 @@ impl LawfulSession {
                 Err(_) => Err(of_accounts(&segment.name)),
             }
         });
-        self.record(
-            "refresh",
-            Some(&segment.query),
-            Some((segment.name.clone(), segment.version)),
-            &result,
-        )
-        .await?;
+        self.record_of("refresh", &segment, &result).await?;
         self.keep(&segment, &result?).await
+    }
+
+    /// Journals a use of what a segment's query found.
+    async fn record_of(
+        &self,
+        operation: &'static str,
+        segment: &SegmentDefinition,
+        result: &Result<QueryResult>,
+    ) -> Result<()> {
+        let of = (segment.name.clone(), segment.version);
+        self.record(operation, Some(&segment.query), Some(of), result)
+            .await
     }
 
     /// Keeps whom a run found, and tells how many.

@@ -104,6 +104,16 @@ pub(crate) async fn show(
     .into_response())
 }
 
+/// A session of the present under a segment's own use.
+async fn session(
+    asking: &Asking,
+    headers: &HeaderMap,
+    segment: &str,
+) -> Result<LawfulSession, Problem> {
+    let principal = principal_of_session(&asking.engine, headers).await?;
+    Ok(LawfulSession::for_segment(&asking.engine, &principal, segment, None).await?)
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {
@@ -132,8 +142,7 @@ pub(crate) async fn refresh(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal_of_session(&asking.engine, &headers).await?;
-    let session = LawfulSession::for_segment(&asking.engine, &principal, &name, None).await?;
+    let session = session(&asking, &headers, &name).await?;
     let members = session.refresh_segment(&name).await?;
     let members: UInt64Array = [Some(members)].into_iter().collect();
     answer::table(format, [("members", Arc::new(members) as ArrayRef)])
@@ -154,8 +163,7 @@ pub(crate) async fn diff(
     Query(asked): Query<Diff>,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal_of_session(&asking.engine, &headers).await?;
-    let session = LawfulSession::for_segment(&asking.engine, &principal, &name, None).await?;
+    let session = session(&asking, &headers, &name).await?;
     let diff = session.segment_diff(&name).await?;
     if asked.members {
         let entered = diff.entered.iter().map(|id| ("entered", id));
@@ -203,9 +211,8 @@ pub(crate) async fn overlap(
     JsonBody(asked): JsonBody<Overlaid>,
 ) -> Result<Response, Problem> {
     let format = answer::accepted(&headers)?;
-    let principal = principal_of_session(&asking.engine, &headers).await?;
     let first = asked.segments.first().map_or("", String::as_str);
-    let session = LawfulSession::for_segment(&asking.engine, &principal, first, None).await?;
+    let session = session(&asking, &headers, first).await?;
     let overlaps = session.segment_overlap(&asked.segments).await?;
     let segments: StringArray = overlaps
         .iter()

@@ -2,11 +2,10 @@
 //! folded from the journal, so that they are told what the run changes for them, and no more.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use assent_consent::SubjectId;
-use assent_event::{Envelope, Payload, topics};
-use assent_journal::{ReadLimit, Topic};
+use assent_event::{Envelope, Payload, SegmentChangeClear, topics};
+use assent_journal::{ReadLimit, Stored, Topic};
 use assent_permit::{Permit, PermitSet};
 use roaring::RoaringBitmap;
 
@@ -33,20 +32,19 @@ impl Engine {
                 let batch = journal.read(&topic, partition, from, ReadLimit::default());
                 let batch = batch.await.map_err(unread)?;
                 for stored in &batch.records {
-                    let envelope = Envelope::decode(&stored.value).map_err(unread)?;
-                    let Payload::SegmentChange(change) =
-                        envelope.clear_payload().map_err(unread)?
-                    else {
+                    let Some((member, change)) = change_of(stored) else {
                         continue;
                     };
-                    let change = change.clear;
-                    if change.segment != name {
-                        continue;
+                    if change.segment == name {
+                        let known = last.entry(member).or_default();
+                        if change.step >= known.0 {
+                            *known = (change.step, change.entered);
+                        }
                     }
-                    let known = last.entry(envelope.subject).or_default();
-                    if change.step >= known.0 {
-                        *known = (change.step, change.entered);
-                    }
+                }
+                if batch.next <= from {
+                    // Nothing more where there should be: the rest are markers, not records.
+                    break;
                 }
                 from = batch.next;
             }
@@ -56,25 +54,42 @@ impl Engine {
     }
 }
 
-/// Members by number, and who of them may not be used any more, whatever is read of them.
+/// What a record tells of whom; one that does not read tells nothing, as for others who read the topic.
+fn change_of(stored: &Stored) -> Option<(SubjectId, SegmentChangeClear)> {
+    let envelope = Envelope::decode(&stored.value).ok();
+    let read = envelope.and_then(|envelope| {
+        let payload = envelope.clear_payload().ok()?;
+        Some((envelope.subject, payload))
+    });
+    match read {
+        Some((member, Payload::SegmentChange(change))) => Some((member, change.clear)),
+        Some(_) => None,
+        None => {
+            let position = &stored.position;
+            tracing::warn!(%position, "a change of a segment does not read");
+            None
+        }
+    }
+}
+
+/// Members by number, each given one who has none: of whom nothing is known here nobody could say that they left.
 ///
 /// # Errors
 /// As [`Permit::introduce`].
-pub(super) fn stand(
-    members: &[SubjectId],
-    permit: &Permit,
-    set: &Arc<PermitSet>,
-) -> Result<(RoaringBitmap, Fallen)> {
+pub(super) fn numbered(members: &[SubjectId], permit: &Permit) -> Result<RoaringBitmap> {
     permit.introduce(members).map_err(|error| refused(&error))?;
-    let members = ascending(members.iter().filter_map(|one| permit.number_of(one)));
+    let numbers = members.iter().filter_map(|one| permit.number_of(one));
+    Ok(ascending(numbers))
+}
+
+/// Who of these members may not be used any more, whatever was read of them.
+pub(super) fn fallen(members: &RoaringBitmap, set: &PermitSet) -> Fallen {
     let of = |falls: &dyn Fn(u32) -> bool| ascending(members.iter().filter(|one| falls(*one)));
     let by_identity = of(&|one| set.member_number(one) != Some(one));
-    let by_consent = of(&|one| !set.is_permitted(one)) - &by_identity;
-    let fallen = Fallen {
-        by_consent,
+    Fallen {
+        by_consent: of(&|one| !set.is_permitted(one)) - &by_identity,
         by_identity,
-    };
-    Ok((members, fallen))
+    }
 }
 
 impl Materialised {
@@ -104,4 +119,27 @@ fn unread(error: impl std::error::Error) -> Error {
         "the segment begins anew, and what was told of it cannot be read now",
     )
     .help("try again; if it persists, run `assent doctor`")
+}
+
+#[cfg(test)]
+mod tests {
+    use assent_journal::Position;
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_record_that_does_not_read_tells_nothing_and_stops_nobody() {
+        let stored = Stored {
+            position: Position {
+                topic: Topic::new(topics::MEMBERSHIP),
+                partition: 0,
+                offset: 7,
+            },
+            key: Bytes::from_static(b"key"),
+            value: Bytes::from_static(b"not an envelope"),
+            headers: Vec::new(),
+        };
+        assert!(change_of(&stored).is_none());
+    }
 }

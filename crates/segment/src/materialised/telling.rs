@@ -56,6 +56,9 @@ impl Engine {
         let made = blocking(move || {
             let permit = engine.permit();
             let found = RunMembers::numbered(&bases_of(&wanted, &set), permit)?;
+            // Before the verdicts are taken, so that they are of these, too.
+            let anew = anew.map(|told| repair::numbered(&told, permit));
+            let anew = anew.transpose()?;
             let now = engine.live(&about.declared)?;
             let bases = bases_of(&(found.all() - found.fallen(&now).all()), &set);
             let run = RunMembers::numbered(&bases, permit)?;
@@ -63,7 +66,7 @@ impl Engine {
                 let (number, before, was) = match &anew {
                     Some(told) => {
                         let number = engine.materialised.next_number(&name)?;
-                        (number, None, repair::stand(told, permit, &now)?)
+                        (number, None, (told.clone(), repair::fallen(told, &now)))
                     }
                     None => {
                         let latest = engine.materialised.latest(&name, permit)?;

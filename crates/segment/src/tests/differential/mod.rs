@@ -13,6 +13,7 @@ mod shrink;
 mod sql;
 mod town;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -86,7 +87,12 @@ fn visit(seed: u64, report: &Mutex<Report>) {
         };
         let mut dice = Dice::new(seed * 1_000_003 + number);
         let query = sql::query(&mut dice, &ground.tables, &ground.everybody);
-        match ground.trial(&query) {
+        let trial = catch_unwind(AssertUnwindSafe(|| ground.trial(&query)));
+        let trial = trial.unwrap_or_else(|panic| {
+            println!("seed {seed}: panicked at\n{}", query.sql);
+            resume_unwind(panic)
+        });
+        match trial {
             Ok(agreement) => own.agreed(&query, &agreement),
             Err(difference) => {
                 let shrink = report.lock().expect("not poisoned").differences() < SHRUNK;
