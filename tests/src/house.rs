@@ -514,6 +514,7 @@ impl House {
             intake: Some(Arc::clone(&self.intake)),
             engine: Some(Arc::clone(engine)),
             projects: false,
+            works: false,
             control: Arc::new(NoOwner),
             readiness: Arc::new(NoOwner),
             metrics: None,

@@ -13,6 +13,7 @@ pub mod show;
 mod tests;
 mod value;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub by_consent: bool,
     /// What one query may take.
     pub query: Query,
+    /// What queries share out, and what workers listen on.
+    pub workers: Workers,
     /// What the process tells of itself.
     pub telemetry: Telemetry,
     /// The date, confirmed by whoever starts the process; no setting, since it is true for a day.
@@ -126,6 +129,19 @@ pub struct Query {
     pub limits: assent_segment::Limits,
     /// How the permit index is run.
     pub permit: assent_permit::Config,
+}
+
+/// What queries share out, and what workers listen on.
+#[derive(Clone)]
+pub struct Workers {
+    /// Where the workers of this process's queries are.
+    pub addresses: Vec<SocketAddr>,
+    /// How many lawful rows of a table one of them is given.
+    pub rows: usize,
+    /// The port of this process's worker, on 127.0.0.1; 0 takes any.
+    pub port: u16,
+    /// What both sides share; there where one of them needs it.
+    pub secret: Option<assent_segment::Secret>,
 }
 
 /// What the process tells of itself.

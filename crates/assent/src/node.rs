@@ -10,7 +10,7 @@ use assent_intake::{CurrentRegistry, Intake};
 use assent_journal::Journal;
 use assent_permit::Permit;
 use assent_projection::{Clustering, Parts, Profiles, Storage};
-use assent_segment::{ByConsent, Engine};
+use assent_segment::{ByConsent, Engine, Fleet};
 use assent_server::{Metrics, ProcessRole, Roles, Services};
 use assent_vault::{RandomSource, Vault};
 
@@ -46,6 +46,8 @@ pub struct Stores {
     pub projection: Option<Arc<Projection>>,
     /// The role `query`.
     pub engine: Option<Arc<Engine>>,
+    /// The role `worker`.
+    pub bench: Option<Arc<Engine>>,
     /// Where it is recorded how far imports came.
     pub imports: PathBuf,
 }
@@ -84,7 +86,11 @@ impl Node {
                 Some(stores::vault(&config, &random)?)
             }
         };
-        let reads = [ProcessRole::Projector, ProcessRole::Query];
+        let reads = [
+            ProcessRole::Projector,
+            ProcessRole::Query,
+            ProcessRole::Worker,
+        ];
         let storage = match reads.into_iter().any(|role| config.roles.has(role)) {
             true => Some(stores::profiles(&config, owner).await?),
             false => None,
@@ -113,6 +119,7 @@ impl Node {
             intake: None,
             projection: None,
             engine: None,
+            bench: None,
             imports: config.data_dir.join("imports"),
         };
         let has = |role| config.roles.has(role);
@@ -125,7 +132,12 @@ impl Node {
             stores.projection = Some(projection(&config, &stores, opened.owner)?);
         }
         if has(ProcessRole::Query) {
-            stores.engine = Some(engine(&config, &stores, opened.random)?);
+            let role = ProcessRole::Query;
+            stores.engine = Some(engine(&config, &stores, &opened.random, role)?);
+        }
+        if has(ProcessRole::Worker) {
+            let role = ProcessRole::Worker;
+            stores.bench = Some(engine(&config, &stores, &opened.random, role)?);
         }
         let stores = Arc::new(stores);
         Ok(Self {
@@ -200,6 +212,7 @@ impl Node {
             intake: self.stores.intake.clone(),
             engine: self.stores.engine.clone(),
             projects: self.stores.projection.is_some(),
+            works: self.stores.bench.is_some(),
             control: Arc::new(self.owner()),
             readiness: Arc::clone(&self.ready) as _,
             metrics,
@@ -236,8 +249,9 @@ fn lacking(role: ProcessRole) -> Failure {
 async fn knowledge(config: &Config, opened: &Opened) -> Result<Knowledge, Failure> {
     let permits = config.query.permit.clone();
     let journal = Arc::clone(&opened.journal);
-    if config.roles.has(ProcessRole::Query) {
-        let vault = needed(opened.vault.as_ref(), ProcessRole::Query)?;
+    let reads = [ProcessRole::Query, ProcessRole::Worker];
+    if let Some(role) = reads.into_iter().find(|role| config.roles.has(*role)) {
+        let vault = needed(opened.vault.as_ref(), role)?;
         let permit =
             Permit::start(journal, Arc::clone(vault), permits).explained("permit index")?;
         loaded(&permit).await?;
@@ -373,12 +387,13 @@ fn by_consent(config: &Config, stores: &Stores) -> Result<Option<Arc<dyn Cluster
     Ok(Some(by_consent))
 }
 
+/// The engine of a role that reads; that of queries shares large ones out if there are workers.
 fn engine(
     config: &Config,
     stores: &Stores,
-    random: Arc<dyn RandomSource>,
+    random: &Arc<dyn RandomSource>,
+    role: ProcessRole,
 ) -> Result<Arc<Engine>, Failure> {
-    let role = ProcessRole::Query;
     let Knowledge::Indexed(permit) = &stores.knowledge else {
         return Err(Failure::failed("queries need the permit index"));
     };
@@ -389,7 +404,19 @@ fn engine(
         profiles: Arc::clone(needed(stores.profiles.as_ref(), role)?),
     };
     let limits = config.query.limits.clone();
-    Ok(Engine::new(stores, Arc::new(clock::now), random, limits))
+    let (clock, random) = (Arc::new(clock::now), Arc::clone(random));
+    let workers = &config.workers;
+    match workers
+        .secret
+        .clone()
+        .filter(|_| role == ProcessRole::Query)
+    {
+        Some(secret) if !workers.addresses.is_empty() => {
+            let fleet = Fleet::new(&workers.addresses, workers.rows, secret);
+            Ok(Engine::with_fleet(stores, clock, random, limits, fleet))
+        }
+        Some(_) | None => Ok(Engine::new(stores, clock, random, limits)),
+    }
 }
 
 /// What a process needs that is opened for one command. Embedded stores belong to one process, which then does

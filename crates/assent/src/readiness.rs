@@ -79,6 +79,16 @@ impl Ready {
             missing.extend(in_time("query/profiles", load(Arc::clone(profiles))).await);
         }
     }
+
+    async fn worker(&self, missing: &mut Vec<NotReady>) {
+        let Some(engine) = &self.stores.bench else {
+            return;
+        };
+        missing.extend(in_time("worker/barrier", engine.permit().barrier()).await);
+        if let Some(profiles) = &self.stores.profiles {
+            missing.extend(in_time("worker/profiles", load(Arc::clone(profiles))).await);
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -97,6 +107,7 @@ impl Readiness for Ready {
         }
         self.projector(&mut missing);
         self.query(&mut missing).await;
+        self.worker(&mut missing).await;
         missing
     }
 }

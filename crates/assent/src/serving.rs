@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assent_projection::Profiles;
-use assent_segment::Engine;
+use assent_segment::{Engine, Worker};
 use assent_server::Metrics;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -41,6 +41,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         config.roles,
         config.data_dir.display()
     );
+    if let Some(worker) = &serving.worker {
+        eprintln!("working for queries on {}", worker.address());
+    }
     stop_signal().await?;
     serving.stop().await
 }
@@ -65,6 +68,7 @@ pub struct Serving {
     stop_folding: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     projector: Option<JoinHandle<()>>,
+    worker: Option<Worker>,
 }
 
 impl Serving {
@@ -89,6 +93,7 @@ impl Serving {
         let listener = listen(server.port).await?;
         let address = listener.local_addr().explained("port")?;
         let local = bind_socket(&server.socket).await?;
+        let worker = worker(&node)?;
         let (stop_accepting, accepting) = watch::channel(false);
         let (stop_folding, folding) = watch::channel(false);
 
@@ -122,6 +127,7 @@ impl Serving {
             stop_accepting,
             stop_folding,
             servers,
+            worker,
         })
     }
 
@@ -138,6 +144,8 @@ impl Serving {
         let drained = async {
             // No receiver means that every task has ended already.
             let _ = self.stop_accepting.send(true);
+            // Whoever waits for it answers alone.
+            drop(self.worker);
             for task in self.servers {
                 ended(task).await;
             }
@@ -193,6 +201,21 @@ async fn keep_segments(engine: Arc<Engine>, stopped: watch::Receiver<bool>) {
             () = until(stopped.clone()) => {}
         }
     }
+}
+
+/// The worker, if the process is one. On loopback only, like HTTP.
+fn worker(node: &Node) -> Result<Option<Worker>, Failure> {
+    let workers = &node.config().workers;
+    let (Some(engine), Some(secret)) = (&node.stores().bench, &workers.secret) else {
+        return Ok(None);
+    };
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, workers.port));
+    let listener = listener.explained(format_args!(
+        "port {} on 127.0.0.1 (choose another with workers.port)",
+        workers.port
+    ))?;
+    let worker = Worker::serve(Arc::clone(engine), secret.clone(), listener);
+    worker.map(Some).explained("worker")
 }
 
 /// Loopback only until TLS is configured.

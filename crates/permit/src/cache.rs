@@ -8,10 +8,13 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
-use assent_consent::{Coverage, Evaluation, Fact, Reason, Timestamp, Use, Verdict, evaluate};
+use assent_consent::{
+    Coverage, Evaluation, Fact, Reason, SubjectId, Timestamp, Use, Verdict, evaluate,
+};
 
 use crate::chunked::Chunked;
 use crate::error::{Error, ErrorKind};
+use crate::fingerprint::Summed;
 use crate::history::index;
 use crate::set::{FIRST_COVERAGE, PermitSet, code_of};
 use crate::state::State;
@@ -35,6 +38,7 @@ pub(crate) struct UseCache {
     /// When which verdict must be looked at again; may hold more than needed, never less.
     due: BinaryHeap<Reverse<(Timestamp, u32)>>,
     latest: Option<Arc<PermitSet>>,
+    summed: Option<Summed>,
     /// How many verdicts were worked out.
     #[cfg(test)]
     judged: u64,
@@ -54,6 +58,7 @@ impl UseCache {
             permitted: 0,
             due: BinaryHeap::new(),
             latest: None,
+            summed: None,
             #[cfg(test)]
             judged: 0,
         }
@@ -84,6 +89,14 @@ impl UseCache {
         result
     }
 
+    /// As [`crate::Permit::fingerprint`], of a set of this use.
+    pub(crate) fn fingerprint(&mut self, set: &Arc<PermitSet>) -> u64 {
+        let summed = Summed::of(set, self.summed.take());
+        let fingerprint = summed.fingerprint();
+        self.summed = Some(summed);
+        fingerprint
+    }
+
     fn follow(&mut self, state: &State, at: Timestamp) -> Result<Arc<PermitSet>, Error> {
         if self.generation != state.generation {
             *self = Self {
@@ -103,6 +116,7 @@ impl UseCache {
         if self.due.len() > 2 * self.codes.len() + 1_024 {
             self.thin_out();
         }
+        let untold = self.untold(state, at)?;
         let set = Arc::new(PermitSet {
             use_: self.use_.clone(),
             at,
@@ -111,10 +125,18 @@ impl UseCache {
             members: members_at(state, at),
             coverages: Arc::clone(&self.coverages),
             permitted: self.permitted,
+            untold,
             numbers: Arc::clone(&state.numbers),
         });
         self.latest = Some(Arc::clone(&set));
         Ok(set)
+    }
+
+    /// The code of whom nothing is known.
+    fn untold(&mut self, state: &State, at: Timestamp) -> Result<u16, Error> {
+        let nobody = SubjectId::from_bytes([0; 16]);
+        let evaluation = evaluate(&state.consent, &[], nobody, &self.use_, at);
+        self.code(evaluation.verdict)
     }
 
     /// Denies numbers it has not seen until they are worked out.
@@ -198,10 +220,7 @@ impl UseCache {
         if let Some(instant) = evaluation.reconsider_at {
             self.due.push(Reverse((instant, number)));
         }
-        let code = match evaluation.verdict {
-            Verdict::Denied(reason) => code_of(reason),
-            Verdict::Lawful(coverage) => self.place(coverage)?,
-        };
+        let code = self.code(evaluation.verdict)?;
         let before = self.codes.get(index(number)).copied();
         if before != Some(code)
             && let Some(place) = self.codes.get_mut(index(number))
@@ -211,6 +230,14 @@ impl UseCache {
             self.permitted -= usize::from(before.is_some_and(|b| b >= FIRST_COVERAGE));
         }
         Ok(())
+    }
+
+    /// The code of a verdict.
+    fn code(&mut self, verdict: Verdict) -> Result<u16, Error> {
+        match verdict {
+            Verdict::Denied(reason) => Ok(code_of(reason)),
+            Verdict::Lawful(coverage) => self.place(coverage),
+        }
     }
 
     /// The code of a coverage.

@@ -16,6 +16,7 @@ mod chunked;
 mod config;
 mod error;
 mod explain;
+mod fingerprint;
 mod history;
 mod messages;
 pub mod metrics;

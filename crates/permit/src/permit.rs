@@ -110,7 +110,6 @@ impl Permit {
             return Ok(self.applied());
         }
         let deadline = Instant::now() + self.shared.config.barrier_timeout;
-        let mut progress = self.shared.subscribe();
         let ends = match timeout_at(deadline, self.journal.end_positions(&self.topics)).await {
             Ok(Ok(ends)) => ends,
             Ok(Err(error)) => {
@@ -128,16 +127,30 @@ impl Permit {
                 ));
             }
         };
+        self.wait_for(&ends, deadline).await
+    }
+
+    /// Waits until a place is applied that another process reached, and returns the place reached here.
+    ///
+    /// # Errors
+    /// As [`Permit::barrier`].
+    pub async fn reach(&self, place: &Checkpoint) -> Result<Checkpoint, Error> {
+        let deadline = Instant::now() + self.shared.config.barrier_timeout;
+        self.wait_for(&place.restrict(&self.topics), deadline).await
+    }
+
+    async fn wait_for(&self, ends: &Checkpoint, deadline: Instant) -> Result<Checkpoint, Error> {
+        let mut progress = self.shared.subscribe();
         loop {
+            self.shared.check()?;
             let applied = progress.borrow_and_update().clone();
-            if applied.covers(&ends) {
+            if applied.covers(ends) {
                 return Ok(applied);
             }
-            self.shared.check()?;
             self.shared.nudge.notify_one();
             match timeout_at(deadline, progress.changed()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(self.too_late(&ends)),
+                Ok(Err(_)) | Err(_) => return Err(self.too_late(ends)),
             }
         }
     }
@@ -246,6 +259,14 @@ impl Permit {
         }
         let at = at.max(cache.at());
         cache.set_at(&state, at)
+    }
+
+    /// By which another process that applied the same, and is the same build of this program, can tell that a set of its
+    /// own says of everybody what this one says. Takes as long as what changed since the set of the use that was asked
+    /// about last, the first time as long as there are subjects.
+    #[must_use]
+    pub fn fingerprint(&self, set: &Arc<PermitSet>) -> u64 {
+        self.cache(&set.use_).lock().fingerprint(set)
     }
 
     fn cache(&self, use_: &Use) -> Arc<Mutex<UseCache>> {

@@ -34,6 +34,8 @@ pub struct PermitSet {
     pub(crate) members: Chunked<u32>,
     pub(crate) coverages: Arc<Vec<Coverage>>,
     pub(crate) permitted: usize,
+    /// The code of whom nothing is known.
+    pub(crate) untold: u16,
     pub(crate) numbers: Arc<Numbers>,
 }
 
@@ -118,16 +120,23 @@ impl PermitSet {
     /// Why the subject is denied; `None`: it is not.
     #[must_use]
     pub fn reason(&self, number: u32) -> Option<Reason> {
-        let code = self.code(number);
-        if code >= FIRST_COVERAGE {
-            return None;
+        self.says(self.code(number)).err()
+    }
+
+    /// What a code stands for.
+    pub(crate) fn says(&self, code: u16) -> Result<&Coverage, Reason> {
+        let denied = || Reason::ALL.get(usize::from(code)).copied();
+        match code.checked_sub(FIRST_COVERAGE) {
+            Some(place) => self.coverages.get(usize::from(place)),
+            None => None,
         }
-        Some(
-            Reason::ALL
-                .get(usize::from(code))
-                .copied()
-                .unwrap_or(Reason::NoDecision),
-        )
+        .ok_or_else(|| denied().unwrap_or(Reason::NoDecision))
+    }
+
+    /// Codes lie below it.
+    pub(crate) fn codes_end(&self) -> u16 {
+        let coverages = u16::try_from(self.coverages.len()).unwrap_or(u16::MAX);
+        FIRST_COVERAGE.saturating_add(coverages)
     }
 
     /// The verdict in two bytes, equal for equal verdicts of this set; for [`CategoryMask::covers`]

@@ -11,7 +11,7 @@ use assent_programme::TraitCatalog;
 
 use crate::layout::{Layout, events_schema};
 use crate::storage::{LocalStorage, Storage};
-use crate::{DataFile, Definitions, Error, Manifest, Table, chain, files};
+use crate::{DataFile, Definitions, Error, Manifest, Owner, Table, chain, files};
 
 /// The door by which readers come to snapshots. One for each process: it remembers the newest manifest, and sees to it
 /// that copies of files on the local disk go when nobody can need them any more.
@@ -58,13 +58,8 @@ impl Profiles {
         let wanted = {
             let mut known = self.lock();
             known.newest.clone_from(&newest);
-            known.handed_out.retain(|one| one.strong_count() > 0);
-            let listed = |one: &Arc<Manifest>| {
-                let mut open = known.handed_out.iter();
-                open.any(|open| std::ptr::eq(open.as_ptr(), Arc::as_ptr(one)))
-            };
-            if let Some(newest) = newest.as_ref().filter(|newest| !listed(newest)) {
-                known.handed_out.push(Arc::downgrade(newest));
+            if let Some(newest) = &newest {
+                known.hand_out(newest);
             }
             let in_use = known.handed_out.iter().filter_map(Weak::upgrade);
             in_use.collect::<Vec<_>>()
@@ -82,8 +77,44 @@ impl Profiles {
             .transpose()
     }
 
+    /// The snapshot of one manifest, by its number and who wrote it, for work that was begun on it elsewhere; `None` when
+    /// it is not there, or not any more. Blocks.
+    ///
+    /// # Errors
+    /// As [`Profiles::latest`].
+    pub fn at(&self, number: u64, writer: Owner) -> Result<Option<Snapshot>, Error> {
+        let is_it = |one: &Arc<Manifest>| one.number == number && one.writer == writer;
+        let in_use = self
+            .lock()
+            .handed_out
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(is_it);
+        let found = match in_use {
+            Some(manifest) => Some(manifest),
+            None => chain::read(self.storage.as_ref(), number)?
+                .map(Arc::new)
+                .filter(is_it),
+        };
+        if let Some(manifest) = &found {
+            self.lock().hand_out(manifest);
+        }
+        let open = |manifest| Snapshot::new(&self.storage, manifest);
+        found.map(open).transpose()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn hand_out(&mut self, manifest: &Arc<Manifest>) {
+        self.handed_out.retain(|one| one.strong_count() > 0);
+        let is_it = |open: &Weak<Manifest>| std::ptr::eq(open.as_ptr(), Arc::as_ptr(manifest));
+        if !self.handed_out.iter().any(is_it) {
+            self.handed_out.push(Arc::downgrade(manifest));
+        }
     }
 }
 

@@ -11,11 +11,13 @@ use assent_projection::Profiles;
 use assent_vault::{RandomSource, Vault};
 
 use crate::coarse::Coarse;
+use crate::distribution::Fleet;
 use crate::error::Result;
 use crate::format::Format;
 use crate::gate::{FileCache, PlanCache};
 use crate::guards::Guards;
 use crate::materialised::Materialised;
+use crate::metrics;
 use crate::session::{QueryResult, refused};
 use crate::workers::{Turn, Workers};
 
@@ -94,6 +96,7 @@ pub struct Engine {
     pub(crate) workers: Workers,
     pub(crate) coarse: Coarse,
     pub(crate) materialised: Materialised,
+    pub(crate) fleet: Option<Arc<Fleet>>,
     pub(crate) guards: Guards,
 }
 
@@ -106,7 +109,20 @@ impl Engine {
         random: Arc<dyn RandomSource>,
         limits: Limits,
     ) -> Arc<Self> {
-        Self::guarded(stores, clock, random, limits, Guards::ALL)
+        Self::guarded(stores, clock, random, limits, (Guards::ALL, None))
+    }
+
+    /// An engine that shares large queries out among workers.
+    #[must_use]
+    pub fn with_fleet(
+        stores: Stores,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn RandomSource>,
+        limits: Limits,
+        fleet: Fleet,
+    ) -> Arc<Self> {
+        let fleet = Some(Arc::new(fleet));
+        Self::guarded(stores, clock, random, limits, (Guards::ALL, fleet))
     }
 
     pub(crate) fn guarded(
@@ -114,10 +130,13 @@ impl Engine {
         clock: Arc<dyn Clock>,
         random: Arc<dyn RandomSource>,
         limits: Limits,
-        guards: Guards,
+        (guards, fleet): (Guards, Option<Arc<Fleet>>),
     ) -> Arc<Self> {
         let files = Arc::new(FileCache::new(limits.cached_runs));
         let plans = Arc::new(PlanCache::new(limits.cached_runs / 4));
+        if fleet.is_some() {
+            metrics::shares();
+        }
         let workers = Workers::start(limits.concurrent);
         let materialised = Materialised::new(Arc::clone(stores.profiles.storage()));
         Arc::new(Self {
@@ -130,6 +149,7 @@ impl Engine {
             workers,
             coarse: Coarse::default(),
             materialised,
+            fleet,
             guards,
         })
     }

@@ -19,6 +19,7 @@
 
 mod clusters;
 mod coarse;
+mod distribution;
 mod engine;
 mod entitlement;
 mod error;
@@ -40,6 +41,7 @@ mod use_log;
 mod workers;
 
 pub use clusters::ByConsent;
+pub use distribution::{Fleet, Secret, Worker};
 pub use engine::{Clock, Engine, Limits, Stores};
 pub use entitlement::{Asked, allowed_purposes};
 pub use error::{Error, ErrorKind, Place, Result};

@@ -10,6 +10,8 @@ use crate::error::Result;
 const QUERY: &str = "assent_query_seconds";
 const CHANGES: &str = "assent_segment_changes_total";
 const NOT_KEPT: &str = "assent_segments_not_kept_total";
+const SHARED: &str = "assent_queries_shared_total";
+const WORKED: &str = "assent_worker_plans_total";
 
 /// Tells the recorder what the numbers mean.
 pub fn describe() {
@@ -29,6 +31,38 @@ pub fn describe() {
         "Times that a segment could not be looked through for members who must leave; none of them is in an answer, but \
          nobody is told"
     );
+    describe_counter!(
+        SHARED,
+        Unit::Count,
+        "Queries that workers were asked to help with, by what became of it: answered, or run again without them"
+    );
+    describe_counter!(
+        WORKED,
+        Unit::Count,
+        "Parts of plans that came to this worker, by what became of them: accepted, or why it refused"
+    );
+}
+
+/// This process shares queries out among workers.
+pub(crate) fn shares() {
+    counter!(SHARED, "outcome" => "answered").increment(0);
+    counter!(SHARED, "outcome" => "again").increment(0);
+}
+
+/// Workers were asked to help with a query, and their answer was used or the query run again without them.
+pub(crate) fn shared(answered: bool) {
+    let outcome = if answered { "answered" } else { "again" };
+    counter!(SHARED, "outcome" => outcome).increment(1);
+}
+
+/// This process is a worker.
+pub(crate) fn works() {
+    counter!(WORKED, "outcome" => "accepted").increment(0);
+}
+
+/// A worker was given a part of a plan; `None`: it works on it.
+pub(crate) fn worked(refused: Option<&'static str>) {
+    counter!(WORKED, "outcome" => refused.unwrap_or("accepted")).increment(1);
 }
 
 /// A query ended.

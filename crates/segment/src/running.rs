@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 
-use crate::engine::Limits;
+use crate::distribution::{self, Fleet, Shared};
+use crate::engine::{Engine, Limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format;
 use crate::gate::{Gate, LawfulCatalogs, Shape};
@@ -73,14 +77,14 @@ impl Bounds {
 pub(crate) struct Running {
     pub(crate) gate: Gate,
     pub(crate) shapes: Vec<Shape>,
-    pub(crate) limits: Limits,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) bounds: Bounds,
     pub(crate) answered: Answered,
     pub(crate) segments: Box<Resolve>,
 }
 
 /// Finds out who is in the segments that a query names; it may block.
-pub(crate) type Resolve = dyn Fn(BTreeSet<String>) -> Result<Segments> + Send;
+pub(crate) type Resolve = dyn Fn(BTreeSet<String>) -> Result<Segments> + Send + Sync;
 
 impl Running {
     /// Plans and runs a query in its turn.
@@ -88,15 +92,17 @@ impl Running {
     /// # Errors
     /// As [`crate::LawfulSession::query`].
     pub(crate) async fn answer(self, turn: Arc<Turn>, sql: &str) -> Result<QueryResult> {
-        let (bounds, guards) = (self.bounds, self.gate.guards);
+        let guards = self.gate.guards;
         // Whatever reads through this gate holds the turn.
         let gate = Arc::new(Gate {
             turn: Some(turn),
-            ..self.gate
+            ..self.gate.clone()
         });
-        let (mut state, catalogs) = opened(&gate, self.shapes, &self.limits)?;
-        let statement = known(&mut state, sql, guards, self.segments.as_ref())?;
-        let planned = logical(&state, &catalogs, statement, bounds.ids, guards).await?;
+        let (mut state, catalogs) = opened(&gate, self.shapes.clone(), &self.engine.limits)?;
+        let known = known(&mut state, sql, guards, self.segments.as_ref())?;
+        // Who is in a segment is known by numbers that are this process's own.
+        let may_be_shared = !known.names_segments;
+        let planned = logical(&state, &catalogs, known, self.bounds.ids, guards).await?;
         let config = state.config().clone().with_batch_size(planned.batch_rows);
         *state.config_mut() = config;
         let physical: Arc<dyn ExecutionPlan> = state
@@ -104,32 +110,117 @@ impl Running {
             .create_physical_plan(&planned.plan, &state)
             .await
             .map_err(|error| faults::of_execution(&error, guards))?;
-        let schema = physical.schema();
-        let mut stream = execute_stream(physical, state.task_ctx())
-            .map_err(|error| faults::of_execution(&error, guards))?;
-        let (mut rows, mut bytes, mut batches) = (0, 0_usize, Vec::new());
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(|error| faults::of_execution(&error, guards))?;
-            rows += batch.num_rows();
-            if rows > bounds.rows {
-                return Err(bounds.too_many_rows());
+        let rows = match self.engine.fleet.as_deref() {
+            Some(fleet) if may_be_shared && fleet.is_worth(&physical) => {
+                self.with_help(fleet, &state, &planned).await
             }
-            bytes = bytes.saturating_add(format::bytes_of(&batch)?);
-            if bytes > bounds.bytes {
-                return Err(format::too_many_bytes(bounds.bytes));
+            Some(_) | None => None,
+        };
+        let rows = match rows {
+            Some(rows) => rows?,
+            None => {
+                let run = Shared {
+                    plan: physical,
+                    context: state.task_ctx(),
+                };
+                let gathered = gather(run, self.bounds).await;
+                gathered.map_err(|failure| match failure {
+                    Failure::OutOfBounds(error) => error,
+                    Failure::Engine(error) => faults::of_execution(&error, guards),
+                })?
             }
-            if batch.num_rows() > 0 {
-                batches.push(batch);
-            }
-        }
+        };
         Ok(QueryResult {
-            schema,
-            batches,
-            rows,
+            schema: rows.schema,
+            batches: rows.batches,
+            rows: rows.rows,
             answered: self.answered,
-            byte_limit: bounds.bytes,
+            byte_limit: self.bounds.bytes,
         })
     }
+
+    /// The rows as workers find them; `None` when anything at all went wrong, so that the query is to be run here: what
+    /// an error says would not be what it says in one process.
+    async fn with_help(
+        &self,
+        fleet: &Fleet,
+        state: &SessionState,
+        planned: &Planned,
+    ) -> Option<Result<Gathered>> {
+        let permit = &self.engine.stores.permit;
+        let found = async {
+            let shared = fleet.plan(state, &planned.judged, &self.gate, permit).await;
+            match shared.map_err(Failure::Engine)? {
+                Some(shared) => gather(shared, self.bounds).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        // The other half is for the run without them.
+        let found = tokio::time::timeout(self.engine.limits.timeout / 2, found).await;
+        let again = match found {
+            Ok(Ok(None)) => return None,
+            Ok(Ok(Some(rows))) => {
+                fleet.ended(true);
+                return Some(Ok(rows));
+            }
+            Ok(Err(Failure::OutOfBounds(error))) => return Some(Err(error)),
+            Ok(Err(Failure::Engine(error))) => distribution::reason(&error),
+            Err(_) => "too_slow",
+        };
+        fleet.ended(false);
+        tracing::warn!(
+            reason = again,
+            "workers did not answer; the query is run without them"
+        );
+        None
+    }
+}
+
+/// Rows within bounds.
+struct Gathered {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    rows: usize,
+}
+
+/// Why there are no rows.
+enum Failure {
+    /// There would be too many.
+    OutOfBounds(Error),
+    /// The engine failed; nothing of the text may be shown.
+    Engine(DataFusionError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::OutOfBounds(error)
+    }
+}
+
+/// Runs a plan to its last row.
+async fn gather(run: Shared, bounds: Bounds) -> Result<Gathered, Failure> {
+    let schema = run.plan.schema();
+    let mut stream = execute_stream(run.plan, run.context).map_err(Failure::Engine)?;
+    let (mut rows, mut bytes, mut batches) = (0, 0_usize, Vec::new());
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(Failure::Engine)?;
+        rows += batch.num_rows();
+        if rows > bounds.rows {
+            return Err(bounds.too_many_rows().into());
+        }
+        bytes = bytes.saturating_add(format::bytes_of(&batch)?);
+        if bytes > bounds.bytes {
+            return Err(format::too_many_bytes(bounds.bytes).into());
+        }
+        if batch.num_rows() > 0 {
+            batches.push(batch);
+        }
+    }
+    Ok(Gathered {
+        schema,
+        batches,
+        rows,
+    })
 }
 
 /// The engine of a query over the tables behind this gate.
@@ -151,9 +242,17 @@ pub(crate) fn opened(
 
 /// A vetted, optimised plan.
 pub(crate) struct Planned {
+    /// As it was judged, before it was optimised.
+    judged: LogicalPlan,
     pub(crate) plan: LogicalPlan,
     /// How many rows a batch of it may have.
     batch_rows: usize,
+}
+
+/// A statement whose segments are known to the engine.
+pub(crate) struct Known {
+    statement: Statement,
+    names_segments: bool,
 }
 
 /// The statement of a text, with the segments it names made known to the engine.
@@ -162,17 +261,21 @@ pub(crate) fn known(
     sql: &str,
     guards: Guards,
     segments: &dyn Fn(BTreeSet<String>) -> Result<Segments>,
-) -> Result<Statement> {
+) -> Result<Known> {
     let mut statement = statement::parse_query(sql, guards)?;
     let named = in_segment::named(&mut statement)?;
-    let segments = match named.is_empty() {
-        true => Segments::default(),
-        false => segments(named)?,
+    let names_segments = !named.is_empty();
+    let segments = match names_segments {
+        true => segments(named)?,
+        false => Segments::default(),
     };
     state
         .register_udf(in_segment::function(segments))
         .map_err(|_| Error::internal("engine", "the query engine cannot be built"))?;
-    Ok(statement)
+    Ok(Known {
+        statement,
+        names_segments,
+    })
 }
 
 /// A statement to its vetted, optimised plan over a catalog; for `ids`, of the distinct ids in its result. No row has been
@@ -180,12 +283,13 @@ pub(crate) fn known(
 pub(crate) async fn logical(
     state: &SessionState,
     catalogs: &LawfulCatalogs,
-    statement: Statement,
+    known: Known,
     ids: bool,
     guards: Guards,
 ) -> Result<Planned> {
     let refused = |error| faults::of_planning(&error, &catalogs.described());
-    let mut plan = state.statement_to_plan(statement).await.map_err(refused)?;
+    let planned = state.statement_to_plan(known.statement).await;
+    let mut plan = planned.map_err(refused)?;
     let batch_rows = plan::judge(&plan, guards)?;
     if ids {
         let column = id_column(|name| plan.schema().has_column_with_unqualified_name(name))?;
@@ -197,6 +301,7 @@ pub(crate) async fn logical(
     }
     Ok(Planned {
         plan: state.optimize(&plan).map_err(refused)?,
+        judged: plan,
         batch_rows,
     })
 }

@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::entitlement::{self, Asked, Entitled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, Format};
-use crate::gate::{self, ColumnDoc, Gate, Private, Retention, Shape, Standing};
+use crate::gate::{self, ColumnDoc, Foundation, Gate, Shape, Standing};
 use crate::guards::Guard;
 use crate::metrics;
 use crate::running::{Bounds, Running};
@@ -173,7 +173,6 @@ impl LawfulSession {
         let snapshot = latest(engine).await?;
         let standing = stand(engine, &declared, as_of, snapshot.as_ref()).await?;
         let evaluated_at = standing.evaluated_at();
-        let calendar = registry.settings().calendar;
         let answered = Answered {
             declared: declared.clone(),
             evaluated_at,
@@ -185,20 +184,14 @@ impl LawfulSession {
                 .map_or_else(Checkpoint::new, |s| s.manifest().checkpoint()),
         };
         let shapes = gate::visible(&registry, &purpose.categories);
-        let gate = Gate {
+        let foundation = Foundation {
             declared,
+            standing,
             snapshot,
             position: answered.position.clone(),
-            retention: Retention::of(&purpose, calendar, standing.present(), engine.guards),
-            standing,
-            private: Arc::new(Private::of(&registry)),
             registry,
-            files: Arc::clone(&engine.files),
-            plans: Arc::clone(&engine.plans),
-            partitions: engine.limits.partitions,
-            guards: engine.guards,
-            turn: None,
         };
+        let gate = Gate::on(engine, &purpose, foundation);
         Ok(Self {
             engine: Arc::clone(engine),
             principal,
@@ -278,7 +271,7 @@ impl LawfulSession {
         let running = Running {
             gate: self.gate.clone(),
             shapes: self.shapes.clone(),
-            limits: self.engine.limits.clone(),
+            engine: Arc::clone(&self.engine),
             bounds,
             answered: self.answered.clone(),
             segments: self.kept_segments(),
@@ -446,7 +439,7 @@ async fn latest(engine: &Engine) -> Result<Option<Snapshot>> {
 
 /// Tells the permit index of people who have a profile and no decision: they are part of the base, and legal duty
 /// covers them. Reads each file's subjects once.
-fn introduce(engine: &Engine, snapshot: &Snapshot, turn: &Turn) -> Result<()> {
+pub(crate) fn introduce(engine: &Engine, snapshot: &Snapshot, turn: &Turn) -> Result<()> {
     let permit = &engine.stores.permit;
     let strangers = gate::strangers(&engine.files, snapshot, permit, turn)?;
     permit

@@ -49,6 +49,16 @@ impl Turn {
     }
 }
 
+/// A small runtime whose threads have stacks for the deepest plan.
+pub(crate) fn runtime(name: &str) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name(name)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+}
+
 /// A small runtime of its own, and the turns in which queries get to it.
 pub(crate) struct Workers {
     runtime: Option<Runtime>,
@@ -58,13 +68,7 @@ pub(crate) struct Workers {
 impl Workers {
     /// Starts the threads. When they cannot be had, every query is refused.
     pub(crate) fn start(concurrent: usize) -> Self {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("assent-query")
-            .thread_stack_size(STACK_BYTES)
-            .enable_time()
-            .build();
-        let runtime = match runtime {
+        let runtime = match runtime("assent-query") {
             Ok(runtime) => Some(runtime),
             Err(error) => {
                 tracing::error!(%error, "the threads for queries could not be started");

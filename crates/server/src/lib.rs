@@ -46,6 +46,8 @@ pub struct Services {
     pub engine: Option<Arc<Engine>>,
     /// Whether this process folds events into profiles: the role `projector`.
     pub projects: bool,
+    /// Whether it reads for queries of others: the role `worker`.
+    pub works: bool,
     /// Changes the stores, for their owner.
     pub control: Arc<dyn Control>,
     /// Tells whether this process can do its job.
@@ -64,6 +66,7 @@ impl Services {
             (ProcessRole::Intake, self.intake.is_some()),
             (ProcessRole::Projector, self.projects),
             (ProcessRole::Query, self.engine.is_some()),
+            (ProcessRole::Worker, self.works),
         ];
         has.into_iter()
             .filter_map(|(role, has)| has.then_some(role))

@@ -1,4 +1,4 @@
-//! What a process of a deployment does: one, some or all of three roles.
+//! What a process of a deployment does: one or some of its roles.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,11 +13,16 @@ pub enum ProcessRole {
     Projector,
     /// Answers lawful queries.
     Query,
+    /// Reads its share of the lawful rows for queries of others.
+    Worker,
 }
 
 impl ProcessRole {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Intake, Self::Projector, Self::Query];
+    pub const ALL: [Self; 4] = [Self::Intake, Self::Projector, Self::Query, Self::Worker];
+
+    /// What a process does that is alone: nobody shares work with it.
+    const OF_ONE: [Self; 3] = [Self::Intake, Self::Projector, Self::Query];
 
     /// The name, as configurations and answers have it.
     #[must_use]
@@ -26,6 +31,7 @@ impl ProcessRole {
             Self::Intake => "intake",
             Self::Projector => "projector",
             Self::Query => "query",
+            Self::Worker => "worker",
         }
     }
 }
@@ -41,10 +47,10 @@ impl fmt::Display for ProcessRole {
 pub struct Roles(BTreeSet<ProcessRole>);
 
 impl Roles {
-    /// All roles, as a process has them that is alone.
+    /// All roles of a process that is alone.
     #[must_use]
     pub fn all() -> Self {
-        ProcessRole::ALL.into_iter().collect()
+        ProcessRole::OF_ONE.into_iter().collect()
     }
 
     /// Whether the process has this role.
@@ -71,7 +77,7 @@ impl FromIterator<ProcessRole> for Roles {
     }
 }
 
-/// Names separated by commas; `all` stands for every one. At least one.
+/// Names separated by commas; `all` stands for those of a process that is alone. At least one.
 impl FromStr for Roles {
     type Err = String;
 
@@ -83,18 +89,20 @@ impl FromStr for Roles {
             .filter(|name| !name.is_empty())
         {
             if name == "all" {
-                return Ok(Self::all());
+                roles.0.extend(ProcessRole::OF_ONE);
+                continue;
             }
             let role = ProcessRole::ALL
                 .into_iter()
                 .find(|role| role.as_str() == name);
             roles
                 .0
-                .insert(role.ok_or("the roles are intake, projector and query, or all")?);
+                .insert(role.ok_or("the roles are intake, projector, query and worker, or all, which are the first three")?);
         }
         if roles.is_empty() {
             return Err(
-                "a process needs at least one role: intake, projector, query or all".to_owned(),
+                "a process needs at least one role: intake, projector, query, worker or all"
+                    .to_owned(),
             );
         }
         Ok(roles)
@@ -120,6 +128,10 @@ mod tests {
         assert_eq!(parse("intake,all"), parse("all"));
         assert!(parse("").is_err());
         assert!(parse(" , ").is_err());
-        assert!(parse("intake,worker").is_err());
+        assert_eq!(
+            parse("worker,all").as_deref(),
+            Ok("intake, projector, query, worker")
+        );
+        assert!(parse("intake,cook").is_err());
     }
 }

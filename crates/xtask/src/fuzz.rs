@@ -2,11 +2,18 @@
 
 use crate::run::{cargo, run};
 
+/// How many workers help when they are to.
+const WORKERS: u64 = 3;
+
 /// What to search, and how long.
 #[derive(Debug, PartialEq, Eq)]
 enum Search {
     /// Generated queries, compared with a plain engine over the permitted rows.
-    Queries { minutes: u64, seed: u64 },
+    Queries {
+        minutes: u64,
+        seed: u64,
+        workers: u64,
+    },
     /// Withdrawals, each asked for at once, while others decide.
     Barrier { trials: u64 },
 }
@@ -14,11 +21,16 @@ enum Search {
 /// Runs the search named in `args`; a difference is a failure that names its seed.
 pub fn run_command(args: &[String]) -> Result<(), String> {
     let (test, env) = match parse(args)? {
-        Search::Queries { minutes, seed } => (
+        Search::Queries {
+            minutes,
+            seed,
+            workers,
+        } => (
             "tests::differential::fuzz",
             vec![
                 ("ASSENT_FUZZ_MINUTES", minutes.to_string()),
                 ("ASSENT_FUZZ_SEED", seed.to_string()),
+                ("ASSENT_FUZZ_WORKERS", workers.to_string()),
             ],
         ),
         Search::Barrier { trials } => (
@@ -44,24 +56,27 @@ pub fn run_command(args: &[String]) -> Result<(), String> {
 fn parse(args: &[String]) -> Result<Search, String> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
-        [] => Ok(Search::Queries {
-            minutes: 60,
-            seed: 1_000,
-        }),
         ["barrier"] => Ok(Search::Barrier { trials: 100_000 }),
         ["barrier", trials] => Ok(Search::Barrier {
             trials: number("TRIALS", trials)?,
         }),
-        [minutes] => Ok(Search::Queries {
-            minutes: number("MINUTES", minutes)?,
-            seed: 1_000,
-        }),
-        [minutes, seed] => Ok(Search::Queries {
-            minutes: number("MINUTES", minutes)?,
-            seed: number("SEED", seed)?,
-        }),
-        [_, _, extra, ..] => Err(format!("`{extra}` is one argument too many")),
+        ["workers", rest @ ..] => queries(rest, WORKERS),
+        rest => queries(rest, 0),
     }
+}
+
+fn queries(args: &[&str], workers: u64) -> Result<Search, String> {
+    let (minutes, seed) = match args {
+        [] => (60, 1_000),
+        [minutes] => (number("MINUTES", minutes)?, 1_000),
+        [minutes, seed] => (number("MINUTES", minutes)?, number("SEED", seed)?),
+        [_, _, extra, ..] => return Err(format!("`{extra}` is one argument too many")),
+    };
+    Ok(Search::Queries {
+        minutes,
+        seed,
+        workers,
+    })
 }
 
 fn number(what: &str, text: &str) -> Result<u64, String> {
@@ -80,10 +95,18 @@ mod tests {
 
     #[test]
     fn a_search_is_told_how_long() {
-        let queries = |minutes, seed| Ok(Search::Queries { minutes, seed });
-        assert_eq!(parsed(""), queries(60, 1_000));
-        assert_eq!(parsed("5"), queries(5, 1_000));
-        assert_eq!(parsed("5 7"), queries(5, 7));
+        let queries = |minutes, seed, workers| {
+            Ok(Search::Queries {
+                minutes,
+                seed,
+                workers,
+            })
+        };
+        assert_eq!(parsed(""), queries(60, 1_000, 0));
+        assert_eq!(parsed("5"), queries(5, 1_000, 0));
+        assert_eq!(parsed("5 7"), queries(5, 7, 0));
+        assert_eq!(parsed("workers 5 7"), queries(5, 7, 3));
+        assert_eq!(parsed("workers"), queries(60, 1_000, 3));
         let barrier = |trials| Ok(Search::Barrier { trials });
         assert_eq!(parsed("barrier"), barrier(100_000));
         assert_eq!(parsed("barrier 9"), barrier(9));

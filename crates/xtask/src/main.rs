@@ -42,6 +42,7 @@ cargo xtask <command>
   s3 up|down|status    an object store on 127.0.0.1 (see docs/s3-for-tests.md)
   cluster [up|test|down]        the shape of production as processes of this machine, and the end-to-end test on it
   fuzz [MINUTES] [SEED]         generated queries against a plain engine over the permitted rows, for an hour if untold
+  fuzz workers [MINUTES] [SEED] the same with three workers that help with every query
   fuzz barrier [TRIALS]         withdrawals each asked for at once, while others decide; 100,000 if untold
   bench [NAME]         the figures of docs/benchmarks.md, as ratios measured in one run
   bench kafka          those of a whole deployment on three brokers, which it starts

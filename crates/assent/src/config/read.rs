@@ -1,6 +1,7 @@
 //! What the settings mean, and which of them do not go together.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use assent_journal::Topic;
 use assent_journal_kafka as kafka;
 use assent_journal_kafka::{GroupConfig, KafkaConfig, Mechanism, Replication, Sasl, Security};
 use assent_projection::{CacheSettings, S3Credentials, S3Settings};
-use assent_server::Roles;
+use assent_server::{ProcessRole, Roles};
 use assent_vault_postgres::{Password, PostgresConfig, Tls};
 
 use super::raw::{Fault, RawConfig, VERSION};
@@ -17,6 +18,7 @@ use super::secret::{Secret, SecretAt};
 use super::value::Value;
 use super::{
     Config, JournalKind, Kafka, Profiles, Query, Server, Telemetry, Traces, Vault, VaultKind,
+    Workers,
 };
 
 impl Config {
@@ -64,6 +66,19 @@ impl Config {
                     "the embedded vault belongs to one process; processes that share the work need vault.kind = \"postgres\"",
                 );
             }
+        }
+        let works = self.roles.has(ProcessRole::Worker);
+        if works && matches!(self.journal, JournalKind::Embedded) {
+            reader.fault(
+                "roles",
+                "a worker reads what another process writes, so it needs journal.kind = \"kafka\"",
+            );
+        }
+        if (works || !self.workers.addresses.is_empty()) && self.workers.secret.is_none() {
+            reader.fault(
+                "workers.secret",
+                "is needed where there are workers: name the file it stands in, or set the variable",
+            );
         }
         if self.query.limits.timeout > self.projection.keep_for {
             reader.fault(
@@ -138,6 +153,7 @@ impl Reader<'_> {
             },
             by_consent: self.flag("projector.by_consent"),
             query: self.query(),
+            workers: self.workers(),
             telemetry: self.telemetry(),
             today: None,
         }
@@ -373,6 +389,36 @@ impl Reader<'_> {
                 threads: self.number_from("query.verdict_threads", 1),
                 ..assent_permit::Config::default()
             },
+        }
+    }
+
+    fn workers(&mut self) -> Workers {
+        const ADDRESSES: &str = "workers.addresses";
+        const SECRET: &str = "workers.secret";
+        let mut addresses = Vec::new();
+        for address in self.list_if_set(ADDRESSES) {
+            match address.parse::<SocketAddr>() {
+                Ok(address) if address.ip().is_loopback() => addresses.push(address),
+                Ok(_) => self.fault(
+                    ADDRESSES,
+                    "a worker is reached on 127.0.0.1, like HTTP: what it sends is not encrypted",
+                ),
+                Err(_) => self.fault(ADDRESSES, "each is written 127.0.0.1:port"),
+            }
+        }
+        let secret = self.raw.secret(SECRET).and_then(|_| {
+            let text = self.secret(SECRET);
+            let secret = assent_segment::Secret::new(text.expose());
+            if secret.is_none() {
+                self.fault(SECRET, "is shorter than 32 characters");
+            }
+            secret
+        });
+        Workers {
+            addresses,
+            rows: self.number_from("workers.rows", 1),
+            port: self.number("workers.port"),
+            secret,
         }
     }
 

@@ -163,6 +163,10 @@ pub const SECTIONS: &[Section] = &[
         about: &["What one query may take."],
     },
     Section {
+        name: "workers",
+        about: &["What queries share out among workers, and what workers listen on."],
+    },
+    Section {
         name: "telemetry",
         about: &["What the process tells of itself. No personal data is in it."],
     },
@@ -187,8 +191,8 @@ pub const SETTINGS: &[Setting] = &[
         Kind::List,
         "all",
         &[
-            "What this process does: intake, projector, query; or all. It opens only what its roles need, and answers",
-            "only their routes.",
+            "What this process does: intake, projector, query, worker; or all, which are the first three. It opens only",
+            "what its roles need, and answers only their routes.",
         ],
     ),
     is(
@@ -677,6 +681,36 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Whole,
         "4",
         &["Threads that work out the verdicts of a use nobody asked about before."],
+    ),
+    unset(
+        "workers.addresses",
+        Kind::List,
+        "127.0.0.1:7979",
+        &[
+            "For the role query: host:port of the workers that help with large queries. On this machine only, like HTTP.",
+        ],
+    ),
+    is(
+        "workers.rows",
+        Kind::Whole,
+        "1000000",
+        &[
+            "A query that reads more lawful rows of a table than this is shared out, to a worker for every so many rows.",
+        ],
+    ),
+    is(
+        "workers.port",
+        Kind::Whole,
+        "7979",
+        &["For the role worker: the port on 127.0.0.1; 0 takes any that is free."],
+    ),
+    unset(
+        "workers.secret",
+        Kind::Secret,
+        "/run/secrets/workers",
+        &[
+            "What queries and their workers share, 32 characters or more. Whoever knows it can have lawful rows read.",
+        ],
     ),
     is(
         "telemetry.metrics",

@@ -119,6 +119,18 @@ fn states_and_actors_are_told_apart() {
     );
 }
 
+/// Separate consent rests on an act; a digest of nothing would look like one.
+#[test]
+fn a_blank_indication_is_none() {
+    for (indication, names_an_act) in [("", false), (" \t", false), ("ui-1", true)] {
+        let decision = crate::ConsentDecision::granted("email_marketing");
+        let decision = decision.indication("shop", indication);
+        assert_eq!(decision.clear.indication_digest.is_some(), names_an_act);
+        let evidence = decision.evidence.expect("kept as it was sent");
+        assert_eq!(evidence.indication.as_deref(), Some(indication));
+    }
+}
+
 #[test]
 fn two_indications_differ_by_source_and_by_where_they_are_split() {
     let digests = [

@@ -209,11 +209,13 @@ impl ConsentDecision {
         self
     }
 
-    /// Indicated by this act of `source`: its digest in clear, the id itself as evidence.
+    /// Indicated by this act of `source`: its digest in clear, the id itself as evidence. An id of nothing but white space
+    /// names no act, so it has no digest: the rules could not tell it from a real one any more.
     #[must_use]
     pub fn indication(mut self, source: &str, indication: impl Into<String>) -> Self {
         let indication = indication.into();
-        self.clear.indication_digest = Some(indication_digest(source, &indication));
+        let names_an_act = !indication.trim().is_empty();
+        self.clear.indication_digest = names_an_act.then(|| indication_digest(source, &indication));
         self.evidence.get_or_insert_default().indication = Some(indication);
         self
     }

@@ -348,3 +348,72 @@ fn a_hundred_thousand_subjects_and_six_purposes() {
     }
     println!("a fact and six reads: {:?}", begun.elapsed() / rounds);
 }
+
+/// What a set says of everybody but strangers, whom nobody needs to know.
+fn dump(set: &PermitSet) -> Vec<(SubjectId, Result<Coverage, Reason>, SubjectId)> {
+    let mut dump: Vec<_> = (0..u32::try_from(set.len()).unwrap())
+        .filter(|n| set.code(*n) != set.untold || set.member_number(*n) != Some(*n))
+        .map(|n| {
+            let says = set.says(set.code(n)).cloned();
+            (set.subject_of(n).unwrap(), says, set.member_of(n).unwrap())
+        })
+        .collect();
+    dump.sort();
+    dump
+}
+
+/// Two processes that number people differently, hear in batches of their own and know of other strangers agree
+/// when, and only when, they say the same of everybody.
+#[test]
+fn fingerprints_are_equal_when_the_verdicts_are() {
+    let mut seen: HashMap<u64, (Use, Vec<_>)> = HashMap::new();
+    let mut agreed = 0;
+    for seed in 40..48 {
+        let World {
+            registry,
+            facts,
+            uses,
+        } = world(seed, 20);
+        let mut seeded = Seeded::new(seed);
+        let [mut one, mut other] = [(); 2].map(|()| state_under(&registry));
+        for fact in facts.iter().rev() {
+            other.introduce(fact.subject).unwrap();
+        }
+        other
+            .introduce(SubjectId::from_bytes(seeded.bytes16()))
+            .unwrap();
+        let mut pairs: Vec<[UseCache; 2]> = uses
+            .iter()
+            .map(|use_| [(); 2].map(|()| UseCache::new(use_.clone(), 1)))
+            .collect();
+        let (mut at, mut done, mut ahead, mut offsets) = (day_zero(), 0, 0, [0, 0]);
+        while done < facts.len() {
+            let to = (done + seeded.index(40) + 1).min(facts.len());
+            apply(&mut one, &facts[done..to], &mut offsets[0]);
+            done = to;
+            let further = (to + seeded.index(4)).min(facts.len()).max(ahead);
+            apply(&mut other, &facts[ahead..further], &mut offsets[1]);
+            ahead = further;
+            at = later(&mut seeded, at);
+            for [here, there] in &mut pairs {
+                let sets = [
+                    here.set_at(&one, at).unwrap(),
+                    there.set_at(&other, at).unwrap(),
+                ];
+                let prints = [here.fingerprint(&sets[0]), there.fingerprint(&sets[1])];
+                let dumps = sets.each_ref().map(|set| dump(set));
+                assert_eq!(prints[0] == prints[1], dumps[0] == dumps[1]);
+                agreed += usize::from(prints[0] == prints[1] && !dumps[0].is_empty());
+                let anew = UseCache::new(sets[0].use_.clone(), 1).fingerprint(&sets[0]);
+                assert_eq!(anew, prints[0], "by the difference or from nothing");
+                for (set, (print, dump)) in sets.iter().zip(prints.into_iter().zip(dumps)) {
+                    let known = seen
+                        .entry(print)
+                        .or_insert_with(|| (set.use_.clone(), dump.clone()));
+                    assert_eq!(*known, (set.use_.clone(), dump));
+                }
+            }
+        }
+    }
+    assert!(agreed > 200 && seen.len() > 100, "{agreed}, {}", seen.len());
+}

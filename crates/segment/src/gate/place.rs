@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use assent_consent::Use;
+use assent_consent::{Purpose, Use};
 use assent_journal::Checkpoint;
 use assent_projection::Snapshot;
 
@@ -12,6 +12,7 @@ use super::plans::PlanCache;
 use super::private::Private;
 use super::retention::Retention;
 use super::standing::Standing;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::guards::Guards;
 use crate::workers::Turn;
@@ -46,7 +47,42 @@ pub(crate) struct Gate {
     pub(crate) guards: Guards,
 }
 
+/// What a gate is built on.
+pub(crate) struct Foundation {
+    pub(crate) declared: Use,
+    pub(crate) standing: Standing,
+    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) position: Checkpoint,
+    pub(crate) registry: Arc<RegistryState>,
+}
+
 impl Gate {
+    /// A gate for a purpose, which is that of the declared use.
+    pub(crate) fn on(engine: &Engine, purpose: &Purpose, foundation: Foundation) -> Self {
+        let Foundation {
+            declared,
+            standing,
+            snapshot,
+            position,
+            registry,
+        } = foundation;
+        let calendar = registry.settings().calendar;
+        Self {
+            declared,
+            snapshot,
+            position,
+            retention: Retention::of(purpose, calendar, standing.present(), engine.guards),
+            standing,
+            private: Arc::new(Private::of(&registry)),
+            registry,
+            files: Arc::clone(&engine.files),
+            plans: Arc::clone(&engine.plans),
+            partitions: engine.limits.partitions,
+            guards: engine.guards,
+            turn: None,
+        }
+    }
+
     /// Whether there is still somebody to read for.
     ///
     /// # Errors

@@ -2,10 +2,11 @@
 //!
 //! It has no children, so no optimiser rule can look inside or move anything below it; it tells no statistics, so no
 //! aggregate is answered from metadata; it takes neither filter nor limit nor ordering. It is made with a [`Gate`] and
-//! cannot be made without one, and it has no serialised form: another node would have to build its own gate from
-//! (manifest, use, position, time).
+//! cannot be made without one. Its serialised form (`distribution::share`) holds nothing of who is lawful: whoever reads
+//! it has to have built a gate of their own from (manifest, use, position, time).
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -20,15 +21,54 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::columns::Shape;
 use super::finish;
 use super::input::Inputs;
 use super::place::Gate;
-use super::work::{self, Plan};
+use super::work::{self, Plan, Work};
 use crate::error::Error;
 
 /// Batches that a partition may be ahead of its reader.
 const AHEAD: usize = 2;
+
+/// Which of the rows of a table one of several tasks reads. Whoever plans the same table through an equal gate, with as
+/// many partitions as all tasks have together, comes to the same plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Share {
+    /// Which task, from zero.
+    pub(crate) task: usize,
+    /// How many tasks there are.
+    pub(crate) tasks: usize,
+    /// How many partitions each of them has.
+    pub(crate) partitions: usize,
+}
+
+impl Share {
+    /// Partitions of all tasks together, at most.
+    const MOST: usize = 1 << 16;
+
+    /// All of it.
+    pub(crate) const fn whole(partitions: usize) -> Self {
+        Self {
+            task: 0,
+            tasks: 1,
+            partitions,
+        }
+    }
+
+    /// Whether there can be such a share.
+    pub(crate) fn is_one(self) -> bool {
+        let all = self.tasks.checked_mul(self.partitions);
+        self.task < self.tasks && all.is_some_and(|all| (1..=Self::MOST).contains(&all))
+    }
+
+    fn of_plan(self) -> Range<usize> {
+        self.task * self.partitions..(self.task + 1) * self.partitions
+    }
+}
 
 /// Lawful rows of one table.
 pub(crate) struct LawfulScanExec {
@@ -36,16 +76,40 @@ pub(crate) struct LawfulScanExec {
     name: &'static str,
     schema: SchemaRef,
     inputs: Arc<Inputs>,
-    partitions: Arc<Plan>,
+    /// Of the whole table.
+    plan: Arc<Plan>,
+    /// Which lists of the plan are this node's partitions; there may be fewer lists.
+    share: Range<usize>,
     properties: Arc<PlanProperties>,
 }
 
 impl LawfulScanExec {
-    /// Plans the reading of `schema`'s columns. Blocks on disk.
+    /// Plans the reading of `schema`'s columns, in so many partitions at least, of which some may be empty. Blocks on disk.
     pub(crate) fn plan(
         gate: Arc<Gate>,
         shape: &Shape,
         schema: SchemaRef,
+        least: usize,
+    ) -> crate::error::Result<Self> {
+        let share = |plan: &Plan| 0..plan.len().max(least);
+        Self::of(gate, shape, schema, share)
+    }
+
+    /// As [`LawfulScanExec::plan`], a share of it; `gate.partitions` are those of all tasks together.
+    pub(crate) fn share(
+        gate: Arc<Gate>,
+        shape: &Shape,
+        schema: SchemaRef,
+        share: Share,
+    ) -> crate::error::Result<Self> {
+        Self::of(gate, shape, schema, |_| share.of_plan())
+    }
+
+    fn of(
+        gate: Arc<Gate>,
+        shape: &Shape,
+        schema: SchemaRef,
+        share: impl Fn(&Plan) -> Range<usize>,
     ) -> crate::error::Result<Self> {
         let wanted: Vec<String> = schema
             .fields()
@@ -53,22 +117,46 @@ impl LawfulScanExec {
             .map(|field| field.name().clone())
             .collect();
         let inputs = Inputs::of(&gate, shape, &wanted)?;
-        let partitions = work::plan(&gate, shape)?;
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(partitions.len()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
+        let plan = work::plan(&gate, shape)?;
+        let share = share(&plan);
         Ok(Self {
             gate,
             name: shape.table.as_str(),
-            schema,
             inputs: Arc::new(inputs),
-            partitions,
-            properties: Arc::new(properties),
+            plan,
+            properties: properties(&schema, share.len()),
+            share,
+            schema,
         })
     }
+
+    /// The name of the table.
+    pub(crate) fn table(&self) -> &'static str {
+        self.name
+    }
+
+    /// The names of the columns.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        let fields = self.schema.fields().iter();
+        fields.map(|field| field.name().clone()).collect()
+    }
+
+    /// How many lawful rows there are to read.
+    pub(crate) fn rows(&self) -> usize {
+        let lists = self.plan.iter();
+        let lists = lists.skip(self.share.start).take(self.share.len());
+        lists.flatten().map(Work::rows).sum()
+    }
+}
+
+/// What the engine may know of a scan.
+pub(crate) fn properties(schema: &SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+    Arc::new(PlanProperties::new(
+        EquivalenceProperties::new(Arc::clone(schema)),
+        Partitioning::UnknownPartitioning(partitions),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
 }
 
 impl fmt::Debug for LawfulScanExec {
@@ -149,9 +237,10 @@ impl ExecutionPlan for LawfulScanExec {
         let gate = Arc::clone(&self.gate);
         let inputs = Arc::clone(&self.inputs);
         let schema = Arc::clone(&self.schema);
-        let partitions = Arc::clone(&self.partitions);
+        let plan = Arc::clone(&self.plan);
+        let place = self.share.start + partition;
         builder.spawn_blocking(move || {
-            let list = partitions.get(partition).map_or(&[][..], Vec::as_slice);
+            let list = plan.get(place).map_or(&[][..], Vec::as_slice);
             let mut wanted = true;
             for work in list {
                 gate.go_on().map_err(external)?;

@@ -53,6 +53,11 @@ impl Standing {
         Arc::clone(&self.at)
     }
 
+    /// The set of the present, when the evaluation time is another.
+    pub(crate) fn shared_now(&self) -> Option<Arc<PermitSet>> {
+        self.now.clone()
+    }
+
     /// The number of a subject; numbers are the same in all sets of a process.
     pub(crate) fn number_of(&self, subject: &SubjectId) -> Option<u32> {
         self.at

@@ -19,6 +19,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use super::columns::Shape;
 use super::place::Gate;
 use super::scan::{LawfulScanExec, external};
+use crate::distribution::ForMany;
 
 /// The name of the one catalog and of its one schema.
 pub(crate) const CATALOG: &str = "lawful";
@@ -51,7 +52,7 @@ impl TableProvider for LawfulTable {
 
     async fn scan(
         &self,
-        _: &dyn Session,
+        session: &dyn Session,
         projection: Option<&Vec<usize>>,
         // Neither is ever used: predicates and limits come after the gate.
         _filters: &[Expr],
@@ -67,7 +68,10 @@ impl TableProvider for LawfulTable {
         };
         let gate = Arc::clone(gate);
         let shape = Arc::clone(&self.shape);
-        let plan = tokio::task::spawn_blocking(move || LawfulScanExec::plan(gate, &shape, schema))
+        let for_many = session.config().get_extension::<ForMany>().is_some();
+        let least = if for_many { 2 } else { 1 };
+        let plan = move || LawfulScanExec::plan(gate, &shape, schema, least);
+        let plan = tokio::task::spawn_blocking(plan)
             .await
             .map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
             .map_err(external)?;

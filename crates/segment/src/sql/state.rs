@@ -38,7 +38,38 @@ pub(crate) fn build(
     calendar: Calendar,
     guards: Guards,
 ) -> crate::error::Result<SessionState> {
-    let config = config(limits, calendar, guards);
+    let config = SessionConfig::new()
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, CATALOG)
+        .with_information_schema(!guards.stand(Guard::MetadataViews));
+    let config = configured(config, limits, calendar);
+    Ok(builder(config, limits, at, guards)?
+        .with_catalog_list(catalogs)
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .build())
+}
+
+/// A state that runs a part of a plan: the same functions and settings over `config`, no tables and no planning.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn of_worker(
+    config: SessionConfig,
+    limits: &Limits,
+    at: Timestamp,
+    calendar: Calendar,
+) -> crate::error::Result<SessionStateBuilder> {
+    let config = config.with_create_default_catalog_and_schema(false);
+    let config = configured(config, limits, calendar);
+    builder(config, limits, at, Guards::ALL)
+}
+
+fn builder(
+    config: SessionConfig,
+    limits: &Limits,
+    at: Timestamp,
+    guards: Guards,
+) -> crate::error::Result<SessionStateBuilder> {
     let mut props = ExecutionProps::new();
     props.mark_start_execution(Arc::clone(config.options()));
     let start = instant(at)?;
@@ -47,20 +78,14 @@ pub(crate) fn build(
         .with_session_id("lawful".to_owned())
         .with_config(config)
         .with_runtime_env(runtime(limits)?)
-        .with_catalog_list(catalogs)
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
         .with_scalar_functions(functions::scalar(guards))
         .with_aggregate_functions(functions::aggregate())
         .with_window_functions(functions::window())
-        .with_execution_props(props)
-        .build())
+        .with_execution_props(props))
 }
 
-fn config(limits: &Limits, calendar: Calendar, guards: Guards) -> SessionConfig {
-    let mut config = SessionConfig::new()
-        .with_create_default_catalog_and_schema(false)
-        .with_default_catalog_and_schema(CATALOG, CATALOG)
-        .with_information_schema(!guards.stand(Guard::MetadataViews))
+fn configured(config: SessionConfig, limits: &Limits, calendar: Calendar) -> SessionConfig {
+    let mut config = config
         .with_collect_statistics(false)
         .with_target_partitions(limits.partitions.max(1));
     let options = config.options_mut();

@@ -222,6 +222,19 @@ impl House {
         }
     }
 
+    /// The stores of another process: an index of its own, which numbers people as it meets them.
+    pub async fn stores_elsewhere(&self, config: Config) -> Stores {
+        let here = self.stores();
+        let permit = Permit::start(Arc::clone(&here.journal), Arc::clone(&here.vault), config);
+        let permit = permit.expect("a permit index");
+        permit.barrier().await.expect("followed");
+        Stores {
+            permit: Arc::new(permit),
+            profiles: Arc::new(Profiles::new(Arc::clone(here.profiles.storage()))),
+            ..here
+        }
+    }
+
     pub fn profiles(&self) -> PathBuf {
         self.dir.path().join("profiles")
     }

@@ -10,6 +10,7 @@ mod attacks;
 mod barrier;
 mod bounds;
 mod differential;
+pub(crate) mod distribution;
 mod doors;
 mod exports;
 mod hand_made;

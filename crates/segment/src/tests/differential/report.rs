@@ -31,6 +31,8 @@ pub struct Report {
     failures: BTreeMap<String, u64>,
     constructs: BTreeMap<&'static str, Count>,
     differences: Vec<String>,
+    /// Queries answered with the help of workers, and those run again without.
+    pub by_workers: [u64; 2],
 }
 
 impl Report {
@@ -103,6 +105,9 @@ impl Report {
             *slot = slot.plus(count);
         }
         self.differences.extend(other.differences);
+        let [answered, again] = other.by_workers;
+        self.by_workers[0] += answered;
+        self.by_workers[1] += again;
     }
 
     pub fn assert_agreement(&self) {
@@ -158,6 +163,13 @@ impl fmt::Display for Report {
             self.disorders,
             self.differences.len()
         )?;
+        let [answered, again] = self.by_workers;
+        if answered + again > 0 {
+            writeln!(
+                f,
+                "{answered} with the help of workers, {again} again without"
+            )?;
+        }
         for (code, times) in &self.failures {
             writeln!(f, "  {code}: {times}")?;
         }

@@ -15,10 +15,11 @@ use tokio::runtime::Runtime;
 
 use super::people::{self, catalog};
 use crate::guards::Guards;
+use crate::tests::distribution::Team;
 use crate::tests::house::{DAY, House, Layout, Repeating, Standstill};
 use crate::tests::naive::{NaiveTable, Told, category};
 use crate::tests::plain::{Cut, Plain};
-use crate::{Asked, Engine, LawfulSession, Limits};
+use crate::{Asked, Engine, LawfulSession, Limits, Worker};
 
 /// How many stories of four subjects a town has.
 const STORIES: usize = 14;
@@ -173,17 +174,36 @@ impl Plan {
             house.stores(),
             Standstill::at(self.now).clock(),
             Arc::new(Repeating::default()),
-            Limits {
-                partitions: self.partitions,
-                ..Limits::default()
-            },
-            guards,
+            self.limits(),
+            (guards, None),
         );
         Town {
             plan: self,
             runtime,
             engine,
+            _workers: Vec::new(),
             _house: house,
+        }
+    }
+
+    /// The same town, in which so many workers help with every query.
+    pub fn found_with_workers(self, workers: usize) -> Town {
+        let alone = self.found();
+        let (house, clock) = (&alone._house, Standstill::at(alone.plan.now));
+        let limits = alone.plan.limits();
+        let team = Team::of(house, &clock, &limits, workers);
+        let team = alone.runtime.block_on(team);
+        Town {
+            engine: team.engine,
+            _workers: team.workers,
+            ..alone
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            partitions: self.partitions,
+            ..Limits::default()
         }
     }
 
@@ -247,10 +267,21 @@ pub struct Town {
     pub plan: Plan,
     pub runtime: Runtime,
     engine: Arc<Engine>,
+    _workers: Vec<Worker>,
     _house: House,
 }
 
 impl Town {
+    pub fn has_workers(&self) -> bool {
+        self.engine.fleet.is_some()
+    }
+
+    /// How many queries were answered with the help of workers, and how many had to be run again without.
+    pub fn outcomes(&self) -> [u64; 2] {
+        let fleet = self.engine.fleet.as_ref();
+        fleet.map_or([0, 0], |fleet| fleet.outcomes())
+    }
+
     /// A plain engine over tables of this town.
     pub fn plain(&self, tables: &[NaiveTable], at: Timestamp, cut: Cut) -> Plain {
         Plain::over(tables, at, self.plan.told.consent.calendar(), cut)

@@ -101,7 +101,13 @@ pub fn with_files(max_files: usize) -> World {
 
 fn engine(house: &House, clock: &Standstill, limits: Limits, guards: Guards) -> Arc<Engine> {
     let random = Arc::new(Repeating::default());
-    Engine::guarded(house.stores(), clock.clock(), random, limits, guards)
+    Engine::guarded(
+        house.stores(),
+        clock.clock(),
+        random,
+        limits,
+        (guards, None),
+    )
 }
 
 impl World {
