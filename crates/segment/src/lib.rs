@@ -14,7 +14,8 @@
 //! 2. On threads of its own ([`Engine`]), the text is measured and parsed; only a single query passes (`sql::statement`).
 //! 3. It is planned against a catalog built from the purpose: a column the purpose may not read does not exist.
 //! 4. The plan is looked at once more (`sql::plan`); it can only hold relational algebra over our tables.
-//! 5. Each table is an opaque leaf (`gate`) that reads permitted rows and masks cells before anything else sees them.
+//! 5. Each table is an opaque leaf (`gate`) that reads permitted rows and masks cells before anything else sees them; of a
+//!    large query, workers with gates of their own read shares (`distribution`).
 //! 6. The use is journalled to `assent.use`; only then do rows, or the error, leave.
 
 mod clusters;

@@ -112,8 +112,14 @@ impl Deployment {
     }
 
     pub fn serve(&self, name: &str, roles: &str) -> Server {
+        self.serve_with(name, roles, &[])
+    }
+
+    /// With further settings of its own.
+    pub fn serve_with(&self, name: &str, roles: &str, further: &[(&str, &str)]) -> Server {
         let mut environment = self.environment();
         environment.push(("ASSENT_ROLES", roles));
+        environment.extend_from_slice(further);
         Server::start(&self.data(name), &environment)
     }
 

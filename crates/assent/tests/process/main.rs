@@ -27,3 +27,4 @@ mod settings;
 mod steps;
 mod stopping;
 mod traces;
+mod workers;
