@@ -13,7 +13,6 @@ pub mod show;
 mod tests;
 mod value;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -134,12 +133,12 @@ pub struct Query {
 /// What queries share out, and what workers listen on.
 #[derive(Clone)]
 pub struct Workers {
-    /// Where the workers of this process's queries are.
-    pub addresses: Vec<SocketAddr>,
+    /// Where the workers of this process's queries listen.
+    pub sockets: Vec<PathBuf>,
     /// How many lawful rows of a table one of them is given.
     pub rows: usize,
-    /// The port of this process's worker, on 127.0.0.1; 0 takes any.
-    pub port: u16,
+    /// Where this process's worker listens.
+    pub socket: PathBuf,
     /// What both sides share; there where one of them needs it.
     pub secret: Option<assent_segment::Secret>,
 }

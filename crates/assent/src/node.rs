@@ -411,8 +411,8 @@ fn engine(
         .clone()
         .filter(|_| role == ProcessRole::Query)
     {
-        Some(secret) if !workers.addresses.is_empty() => {
-            let fleet = Fleet::new(&workers.addresses, workers.rows, secret);
+        Some(secret) if !workers.sockets.is_empty() => {
+            let fleet = Fleet::new(&workers.sockets, workers.rows, secret);
             Ok(Engine::with_fleet(stores, clock, random, limits, fleet))
         }
         Some(_) | None => Ok(Engine::new(stores, clock, random, limits)),

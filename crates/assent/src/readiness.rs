@@ -8,6 +8,7 @@ use std::time::Duration;
 use assent_consent::SubjectId;
 use assent_event::KeyClass;
 use assent_projection::{Profiles, Snapshot};
+use assent_segment::Engine;
 use assent_server::{NotReady, Readiness};
 use assent_vault::Vault;
 
@@ -70,23 +71,19 @@ impl Ready {
         }));
     }
 
-    async fn query(&self, missing: &mut Vec<NotReady>) {
-        let Some(engine) = &self.stores.engine else {
+    /// A role that reads: `query` or `worker`.
+    async fn reads(
+        &self,
+        engine: Option<&Arc<Engine>>,
+        [barrier, newest]: [&'static str; 2],
+        missing: &mut Vec<NotReady>,
+    ) {
+        let Some(engine) = engine else {
             return;
         };
-        missing.extend(in_time("query/barrier", engine.permit().barrier()).await);
+        missing.extend(in_time(barrier, engine.permit().barrier()).await);
         if let Some(profiles) = &self.stores.profiles {
-            missing.extend(in_time("query/profiles", load(Arc::clone(profiles))).await);
-        }
-    }
-
-    async fn worker(&self, missing: &mut Vec<NotReady>) {
-        let Some(engine) = &self.stores.bench else {
-            return;
-        };
-        missing.extend(in_time("worker/barrier", engine.permit().barrier()).await);
-        if let Some(profiles) = &self.stores.profiles {
-            missing.extend(in_time("worker/profiles", load(Arc::clone(profiles))).await);
+            missing.extend(in_time(newest, load(Arc::clone(profiles))).await);
         }
     }
 }
@@ -106,8 +103,13 @@ impl Readiness for Ready {
             self.intake(&mut missing).await;
         }
         self.projector(&mut missing);
-        self.query(&mut missing).await;
-        self.worker(&mut missing).await;
+        let stores = &self.stores;
+        for (engine, names) in [
+            (&stores.engine, ["query/barrier", "query/profiles"]),
+            (&stores.bench, ["worker/barrier", "worker/profiles"]),
+        ] {
+            self.reads(engine.as_ref(), names, &mut missing).await;
+        }
         missing
     }
 }

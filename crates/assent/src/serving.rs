@@ -41,8 +41,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         config.roles,
         config.data_dir.display()
     );
-    if let Some(worker) = &serving.worker {
-        eprintln!("working for queries on {}", worker.address());
+    if serving.worker.is_some() {
+        let socket = config.workers.socket.display();
+        eprintln!("working for queries on {socket}");
     }
     stop_signal().await?;
     serving.stop().await
@@ -93,7 +94,7 @@ impl Serving {
         let listener = listen(server.port).await?;
         let address = listener.local_addr().explained("port")?;
         let local = bind_socket(&server.socket).await?;
-        let worker = worker(&node)?;
+        let worker = worker(&node).await?;
         let (stop_accepting, accepting) = watch::channel(false);
         let (stop_folding, folding) = watch::channel(false);
 
@@ -140,6 +141,7 @@ impl Serving {
     pub async fn stop(self) -> Result<(), Failure> {
         self.node.ready().stop();
         let server = self.node.config().server.clone();
+        let worked = self.worker.is_some();
         tokio::time::sleep(server.drain_delay).await;
         let drained = async {
             // No receiver means that every task has ended already.
@@ -159,6 +161,9 @@ impl Serving {
             tracing::warn!("something was still open when the time to drain was over");
         }
         let _ = std::fs::remove_file(&server.socket);
+        if worked {
+            let _ = std::fs::remove_file(&self.node.config().workers.socket);
+        }
         // Leaving the group of projectors is a question to the brokers, which blocks.
         let node = self.node;
         tokio::task::spawn_blocking(move || drop(node))
@@ -203,17 +208,14 @@ async fn keep_segments(engine: Arc<Engine>, stopped: watch::Receiver<bool>) {
     }
 }
 
-/// The worker, if the process is one. On loopback only, like HTTP.
-fn worker(node: &Node) -> Result<Option<Worker>, Failure> {
+/// The worker, if the process is one.
+async fn worker(node: &Node) -> Result<Option<Worker>, Failure> {
     let workers = &node.config().workers;
     let (Some(engine), Some(secret)) = (&node.stores().bench, &workers.secret) else {
         return Ok(None);
     };
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, workers.port));
-    let listener = listener.explained(format_args!(
-        "port {} on 127.0.0.1 (choose another with workers.port)",
-        workers.port
-    ))?;
+    let listener = bind_socket(&workers.socket).await?;
+    let listener = listener.into_std().explained(workers.socket.display())?;
     let worker = Worker::serve(Arc::clone(engine), secret.clone(), listener);
     worker.map(Some).explained("worker")
 }
@@ -238,7 +240,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 async fn bind_socket(path: &Path) -> Result<UnixListener, Failure> {
     if UnixStream::connect(path).await.is_ok() {
         return Err(Failure::usage(format!(
-            "another process serves on {}; give each its own server.socket",
+            "another process serves on {}; give each its own socket",
             path.display()
         )));
     }

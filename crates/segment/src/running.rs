@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -80,6 +81,8 @@ pub(crate) struct Running {
     pub(crate) engine: Arc<Engine>,
     pub(crate) bounds: Bounds,
     pub(crate) answered: Answered,
+    /// When the answer was asked for.
+    pub(crate) asked: Instant,
     pub(crate) segments: Box<Resolve>,
 }
 
@@ -117,7 +120,7 @@ impl Running {
             Some(_) | None => None,
         };
         let rows = match rows {
-            Some(rows) => rows?,
+            Some(rows) => rows,
             None => {
                 let run = Shared {
                     plan: physical,
@@ -125,7 +128,7 @@ impl Running {
                 };
                 let gathered = gather(run, self.bounds).await;
                 gathered.map_err(|failure| match failure {
-                    Failure::OutOfBounds(error) => error,
+                    Failure::Ours(error) => error,
                     Failure::Engine(error) => faults::of_execution(&error, guards),
                 })?
             }
@@ -139,14 +142,14 @@ impl Running {
         })
     }
 
-    /// The rows as workers find them; `None` when anything at all went wrong, so that the query is to be run here: what
-    /// an error says would not be what it says in one process.
+    /// The rows as workers find them; `None` when they are not asked, or anything at all went wrong, so that the query is
+    /// to be run here: what an error says, and whether there is one, would not be what it is in one process.
     async fn with_help(
         &self,
         fleet: &Fleet,
         state: &SessionState,
         planned: &Planned,
-    ) -> Option<Result<Gathered>> {
+    ) -> Option<Gathered> {
         let permit = &self.engine.stores.permit;
         let found = async {
             let shared = fleet.plan(state, &planned.judged, &self.gate, permit).await;
@@ -155,22 +158,29 @@ impl Running {
                 None => Ok(None),
             }
         };
-        // The other half is for the run without them.
-        let found = tokio::time::timeout(self.engine.limits.timeout / 2, found).await;
-        let again = match found {
+        // The other half of what is left is for the run without them.
+        let left = self
+            .engine
+            .limits
+            .timeout
+            .saturating_sub(self.asked.elapsed());
+        let again = match tokio::time::timeout(left / 2, found).await {
             Ok(Ok(None)) => return None,
             Ok(Ok(Some(rows))) => {
                 fleet.ended(true);
-                return Some(Ok(rows));
+                return Some(rows);
             }
-            Ok(Err(Failure::OutOfBounds(error))) => return Some(Err(error)),
+            Ok(Err(Failure::Ours(_))) => "out_of_bounds",
             Ok(Err(Failure::Engine(error))) => distribution::reason(&error),
-            Err(_) => "too_slow",
+            Err(_) => {
+                fleet.rest();
+                "too_slow"
+            }
         };
         fleet.ended(false);
         tracing::warn!(
             reason = again,
-            "workers did not answer; the query is run without them"
+            "workers were of no help; the query is run without them"
         );
         None
     }
@@ -185,15 +195,15 @@ struct Gathered {
 
 /// Why there are no rows.
 enum Failure {
-    /// There would be too many.
-    OutOfBounds(Error),
+    /// They are too many, or cannot be written out.
+    Ours(Error),
     /// The engine failed; nothing of the text may be shown.
     Engine(DataFusionError),
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::OutOfBounds(error)
+        Self::Ours(error)
     }
 }
 

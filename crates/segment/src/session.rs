@@ -268,16 +268,17 @@ impl LawfulSession {
     }
 
     async fn run(&self, sql: &str, bounds: Bounds) -> Result<QueryResult> {
+        let begin = Instant::now();
         let running = Running {
             gate: self.gate.clone(),
             shapes: self.shapes.clone(),
             engine: Arc::clone(&self.engine),
             bounds,
             answered: self.answered.clone(),
+            asked: begin,
             segments: self.kept_segments(),
         };
         let sql = sql.to_owned();
-        let begin = Instant::now();
         let rows = self
             .engine
             .workers

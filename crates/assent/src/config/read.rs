@@ -1,7 +1,6 @@
 //! What the settings mean, and which of them do not go together.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,7 +73,7 @@ impl Config {
                 "a worker reads what another process writes, so it needs journal.kind = \"kafka\"",
             );
         }
-        if (works || !self.workers.addresses.is_empty()) && self.workers.secret.is_none() {
+        if (works || !self.workers.sockets.is_empty()) && self.workers.secret.is_none() {
             reader.fault(
                 "workers.secret",
                 "is needed where there are workers: name the file it stands in, or set the variable",
@@ -393,18 +392,18 @@ impl Reader<'_> {
     }
 
     fn workers(&mut self) -> Workers {
-        const ADDRESSES: &str = "workers.addresses";
+        const SOCKETS: &str = "workers.sockets";
         const SECRET: &str = "workers.secret";
-        let mut addresses = Vec::new();
-        for address in self.list_if_set(ADDRESSES) {
-            match address.parse::<SocketAddr>() {
-                Ok(address) if address.ip().is_loopback() => addresses.push(address),
-                Ok(_) => self.fault(
-                    ADDRESSES,
-                    "a worker is reached on 127.0.0.1, like HTTP: what it sends is not encrypted",
-                ),
-                Err(_) => self.fault(ADDRESSES, "each is written 127.0.0.1:port"),
-            }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        let sockets = self.list_if_set(SOCKETS);
+        if !sockets
+            .iter()
+            .all(|path| path.starts_with('/') && path.chars().all(plain))
+        {
+            self.fault(
+                SOCKETS,
+                "each is an absolute path of letters, digits, and / . _ -",
+            );
         }
         let secret = self.raw.secret(SECRET).and_then(|_| {
             let text = self.secret(SECRET);
@@ -415,9 +414,9 @@ impl Reader<'_> {
             secret
         });
         Workers {
-            addresses,
+            sockets: sockets.into_iter().map(PathBuf::from).collect(),
             rows: self.number_from("workers.rows", 1),
-            port: self.number("workers.port"),
+            socket: self.path("workers.socket"),
             secret,
         }
     }

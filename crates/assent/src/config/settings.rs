@@ -683,11 +683,11 @@ pub const SETTINGS: &[Setting] = &[
         &["Threads that work out the verdicts of a use nobody asked about before."],
     ),
     unset(
-        "workers.addresses",
+        "workers.sockets",
         Kind::List,
-        "127.0.0.1:7979",
+        "/var/lib/assent/worker-1/worker.sock",
         &[
-            "For the role query: host:port of the workers that help with large queries. On this machine only, like HTTP.",
+            "For the role query: the sockets of the workers that help with large queries, as absolute paths.",
         ],
     ),
     is(
@@ -698,11 +698,11 @@ pub const SETTINGS: &[Setting] = &[
             "A query that reads more lawful rows of a table than this is shared out, to a worker for every so many rows.",
         ],
     ),
-    is(
-        "workers.port",
-        Kind::Whole,
-        "7979",
-        &["For the role worker: the port on 127.0.0.1; 0 takes any that is free."],
+    below(
+        "workers.socket",
+        Kind::Path,
+        "worker.sock",
+        &["For the role worker: where it listens. Only the owner of the process can open it."],
     ),
     unset(
         "workers.secret",

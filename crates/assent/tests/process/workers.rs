@@ -2,8 +2,6 @@
 //!
 //! Runs when `ASSENT_KAFKA` and `ASSENT_POSTGRES` name servers, otherwise it says how to get them.
 
-use std::net::TcpListener;
-
 use serde_json::json;
 
 use crate::deployed::{Brokers, Deployment, asked, decide, number, ready, until};
@@ -15,15 +13,6 @@ const SECRET: &str = "a secret of these processes alone";
 /// Every member once, whatever the share they are in.
 const BOUGHT: &str = "SELECT sum(n) AS n FROM (SELECT m.member_id, count(*) AS n FROM members m JOIN events e \
                       ON m.member_id = e.member_id GROUP BY m.member_id)";
-
-/// Ports that are free just now.
-fn ports() -> Vec<String> {
-    let listeners: Vec<TcpListener> = (0..WORKERS)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let port = |listener: &TcpListener| listener.local_addr().unwrap().port().to_string();
-    listeners.iter().map(port).collect()
-}
 
 fn told(server: &Server, token: &str, sql: &str) -> u64 {
     let (status, n) = asked(server, token, sql);
@@ -40,22 +29,19 @@ fn workers_answer_as_one_process_does_and_are_missed_by_nobody() {
     };
     let deployment = deployment.with("ASSENT_WORKERS__SECRET", SECRET);
     deployment.ok("nobody", &["topics", "--create"]);
-    let ports = ports();
-    let work = |place: usize| {
-        let port = [("ASSENT_WORKERS__PORT", ports[place].as_str())];
-        deployment.serve_with(&format!("worker-{place}"), "worker", &port)
-    };
+    let name = |place: usize| format!("worker-{place}");
+    let work = |place: usize| deployment.serve(&name(place), "worker");
     let intake = deployment.serve("intake", "intake");
     let projector = deployment.serve("projector", "projector");
     let mut workers: Vec<Server> = (0..WORKERS).map(work).collect();
-    let addresses: Vec<String> = ports
-        .iter()
-        .map(|port| format!("127.0.0.1:{port}"))
+    let socket = |place| deployment.data(&name(place)).join("worker.sock");
+    let sockets: Vec<String> = (0..WORKERS)
+        .map(|place| socket(place).display().to_string())
         .collect();
-    let addresses = addresses.join(",");
+    let sockets = sockets.join(",");
     let alone = deployment.serve("query-alone", "query");
-    let addresses = [("ASSENT_WORKERS__ADDRESSES", addresses.as_str())];
-    let shares = deployment.serve_with("query-shares", "query", &addresses);
+    let sockets = [("ASSENT_WORKERS__SOCKETS", sockets.as_str())];
+    let shares = deployment.serve_with("query-shares", "query", &sockets);
     deployment.ok("projector", &["apply", "pipelines"]);
     let token = deployment.ok(
         "intake",
@@ -118,7 +104,7 @@ fn workers_answer_as_one_process_does_and_are_missed_by_nobody() {
     assert_eq!(told(&shares, token, BOUGHT), left);
     assert_eq!(outcome("answered"), helped + 1, "by the others");
 
-    // It comes back under its address, and is asked again.
+    // It comes back under its socket, and is asked again.
     drop(workers.remove(0));
     let again = work(0);
     until("the worker to be back", || ready(&again));

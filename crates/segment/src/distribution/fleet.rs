@@ -1,10 +1,10 @@
 //! The side that has the session: shares a plan out among workers.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use assent_permit::{Permit, PermitSet};
 use datafusion::common::DataFusionError;
@@ -12,16 +12,16 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion_distributed::grpc::DefaultChannelResolver;
 use datafusion_distributed::{
     DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedExec, DistributedExt,
     DistributedLeafExec, ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse,
     SessionStateBuilderExt, WorkerResolver,
 };
 use futures::future::join_all;
-use tokio::net::TcpStream;
+use tokio::net::UnixStream;
 use url::Url;
 
+use super::channels::Channels;
 use super::nodes;
 use super::place::{QueryPlace, Secret, Verdicts, build};
 use super::refusal::Refusal;
@@ -29,15 +29,22 @@ use super::share::{LawfulShareExec, LeafCodec};
 use crate::gate::{Gate, LawfulScanExec, Share};
 use crate::metrics;
 
+/// How few partitions a table has where several tasks read it.
+pub(crate) const LEAST_PARTITIONS: usize = 2;
+/// For how long workers that were too slow are not asked again.
+const REST: Duration = Duration::from_secs(30);
 /// How long a worker may take to accept a connection.
 const ACCEPT: Duration = Duration::from_millis(250);
 
-/// The workers that an engine may ask for help.
+/// The workers that an engine may ask for help. They are reached over sockets of this machine that their owner alone can
+/// open: nobody else can take the place of one.
 pub struct Fleet {
-    addresses: Vec<(SocketAddr, Url)>,
+    workers: Vec<(PathBuf, Url)>,
+    /// Until when nobody is asked.
+    resting: Mutex<Option<Instant>>,
     rows: usize,
     secret: Secret,
-    channels: DefaultChannelResolver,
+    channels: Channels,
     outcomes: Outcomes,
 }
 
@@ -49,17 +56,20 @@ pub(crate) struct Outcomes {
 }
 
 impl Fleet {
-    /// Workers at these addresses, which share the secret. A table of more than `rows` lawful rows is read by one worker
+    /// Workers on these sockets, absolute and of letters that need no escape in a URL, which share the secret. A table of more than `rows` lawful rows is read by one worker
     /// for every `rows` of them.
     #[must_use]
-    pub fn new(addresses: &[SocketAddr], rows: usize, secret: Secret) -> Self {
-        let url = |address: &SocketAddr| Url::parse(&format!("http://{address}")).ok();
-        let addresses = addresses.iter().filter_map(|one| Some((*one, url(one)?)));
+    pub fn new(sockets: &[PathBuf], rows: usize, secret: Secret) -> Self {
+        let url = |socket: &PathBuf| Url::parse(&format!("unix://{}", socket.display())).ok();
+        let workers = sockets
+            .iter()
+            .filter_map(|one| Some((one.clone(), url(one)?)));
         Self {
-            addresses: addresses.collect(),
+            workers: workers.collect(),
+            resting: Mutex::default(),
             rows: rows.max(1),
             secret,
-            channels: DefaultChannelResolver::default(),
+            channels: Channels::default(),
             outcomes: Outcomes::default(),
         }
     }
@@ -106,7 +116,10 @@ impl Fleet {
         gate: &Gate,
         permit: &Permit,
     ) -> Result<Option<Shared>, DataFusionError> {
-        let present = self.present().await;
+        let present = match self.rests() {
+            true => Vec::new(),
+            false => self.present().await,
+        };
         if present.is_empty() {
             return Ok(None);
         }
@@ -120,7 +133,9 @@ impl Fleet {
         if !plan.is::<DistributedExec>() {
             return Ok(None);
         }
-        nodes::vet_whole(&plan)?;
+        if nodes::vet_whole(&plan).is_err() {
+            return Ok(None);
+        }
         Ok(Some(Shared {
             plan,
             context: state.task_ctx(),
@@ -135,7 +150,7 @@ impl Fleet {
         partitions: usize,
         present: Vec<Url>,
     ) -> Result<SessionState, DataFusionError> {
-        let (rows, partitions) = (self.rows, partitions.max(1));
+        let (rows, partitions) = (self.rows, partitions.max(LEAST_PARTITIONS));
         let desired = move |event: DesiredTaskCountEvent<'_>| {
             let scan = event.plan.downcast_ref::<LawfulScanExec>()?;
             let tasks = scan.rows().div_ceil(rows).max(1);
@@ -144,7 +159,7 @@ impl Fleet {
         // The planner puts an exchange where one partition becomes many, or many one, and believes that what is one
         // partition here is one everywhere: what is read by several tasks must never look like one.
         let config = state.config().clone();
-        let target = config.target_partitions().max(2);
+        let target = config.target_partitions().max(LEAST_PARTITIONS);
         let config = config
             .with_target_partitions(target)
             .with_extension(Arc::new(ForMany));
@@ -173,19 +188,29 @@ impl Fleet {
             .with_distributed_channel_resolver(self.channels.clone())
             .with_distributed_passthrough_headers(place.sealed(&self.secret))?
             .with_distributed_metrics_collection(false)?
-            // Workers are on this machine (see `serve`): there is nothing to be gained.
+            // Workers are on this machine: there is nothing to be gained.
             .with_distributed_compression(None)?
             .build())
     }
 
+    /// Workers were too slow: queries do without for a while, rather than each finding out.
+    pub(crate) fn rest(&self) {
+        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + REST);
+    }
+
+    fn rests(&self) -> bool {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.is_some_and(|until| Instant::now() < until)
+    }
+
     /// The workers that accept a connection.
     async fn present(&self) -> Vec<Url> {
-        let asked = self.addresses.iter().map(|(address, url)| async move {
-            let connected = tokio::time::timeout(ACCEPT, TcpStream::connect(address)).await;
+        let asked = self.workers.iter().map(|(socket, url)| async move {
+            let connected = tokio::time::timeout(ACCEPT, UnixStream::connect(socket)).await;
             connected.ok()?.is_ok().then(|| url.clone())
         });
         let present: Vec<Url> = join_all(asked).await.into_iter().flatten().collect();
-        let absent = self.addresses.len() - present.len();
+        let absent = self.workers.len() - present.len();
         if absent > 0 {
             tracing::warn!(absent, "workers do not answer");
         }
@@ -196,7 +221,7 @@ impl Fleet {
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fleet")
-            .field("workers", &self.addresses.len())
+            .field("workers", &self.workers.len())
             .field("rows", &self.rows)
             .finish_non_exhaustive()
     }

@@ -15,6 +15,7 @@
 //! The coordinator ([`fleet`]) uses nothing of a run in which anything failed, be it rows or an error: it then runs the
 //! query again on its own, whole, at the same place. So workers only ever make an answer faster.
 
+mod channels;
 mod fleet;
 mod nodes;
 mod place;
@@ -25,6 +26,6 @@ mod tests;
 mod worker;
 
 pub use fleet::Fleet;
-pub(crate) use fleet::{ForMany, Shared, reason};
+pub(crate) use fleet::{ForMany, LEAST_PARTITIONS, Shared, reason};
 pub use place::Secret;
 pub use worker::Worker;

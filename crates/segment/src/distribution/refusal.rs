@@ -27,12 +27,14 @@ pub(super) enum Refusal {
     Node,
     /// A leaf names what does not exist here, or belongs to another place.
     Leaf,
+    /// It works on as many queries as it may.
+    Busy,
     /// Something failed here.
     Failed,
 }
 
 impl Refusal {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::NoPlace,
         Self::Unsealed,
         Self::Stale,
@@ -43,6 +45,7 @@ impl Refusal {
         Self::Manifest,
         Self::Node,
         Self::Leaf,
+        Self::Busy,
         Self::Failed,
     ];
 
@@ -58,6 +61,7 @@ impl Refusal {
             Self::Manifest => "worker_refused_no_manifest",
             Self::Node => "worker_refused_node",
             Self::Leaf => "worker_refused_leaf",
+            Self::Busy => "worker_refused_busy",
             Self::Failed => "worker_failed",
         }
     }

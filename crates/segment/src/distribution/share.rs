@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
 use crate::gate::{Gate, LawfulScanExec, Shape, Share, properties};
+use crate::metrics;
 
 /// A leaf as it is sent.
 #[derive(Debug, Serialize, Deserialize)]
@@ -118,10 +119,10 @@ impl LeafCodec {
         }
     }
 
-    fn scan(&self, leaf: &Leaf) -> Result<LawfulScanExec> {
+    fn scan(&self, leaf: &Leaf) -> Result<LawfulScanExec, Refusal> {
         let (gate, shapes) = self.here.as_ref().ok_or(Refusal::Leaf)?;
         if leaf.place != self.place || !leaf.share.is_one() {
-            return Err(Refusal::Leaf.into());
+            return Err(Refusal::Leaf);
         }
         let shape = shapes
             .iter()
@@ -134,19 +135,20 @@ impl LeafCodec {
         };
         LawfulScanExec::share(Arc::new(gate), shape, schema, leaf.share).map_err(|error| {
             tracing::warn!(code = error.code(), "a share of a table cannot be read");
-            Refusal::Failed.into()
+            Refusal::Failed
         })
     }
 }
 
 /// The named columns; a column that the purpose may not read does not exist here either.
-fn columns(shape: &Shape, names: &[String]) -> Result<SchemaRef> {
+fn columns(shape: &Shape, names: &[String]) -> Result<SchemaRef, Refusal> {
     let schema = shape.schema();
     let places: Result<Vec<usize>, Refusal> = names
         .iter()
         .map(|name| schema.index_of(name).map_err(|_| Refusal::Leaf))
         .collect();
-    Ok(Arc::new(schema.project(&places?)?))
+    let schema = schema.project(&places?);
+    schema.map(Arc::new).map_err(|_| Refusal::Leaf)
 }
 
 impl PhysicalExtensionCodec for LeafCodec {
@@ -162,7 +164,8 @@ impl PhysicalExtensionCodec for LeafCodec {
             return Err(Refusal::Leaf.into());
         }
         // Which rows are whose is read from disk.
-        let scan = tokio::task::block_in_place(|| self.scan(&leaf))?;
+        let scan = tokio::task::block_in_place(|| self.scan(&leaf));
+        let scan = scan.inspect_err(|refusal| metrics::worked(Some(refusal.code())))?;
         Ok(Arc::new(scan))
     }
 

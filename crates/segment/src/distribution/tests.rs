@@ -9,7 +9,7 @@ use assent_projection::{Owner, Snapshot, Table};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
-use datafusion_distributed::grpc::{DefaultChannelResolver, create_worker_client};
+use datafusion_distributed::grpc::create_worker_client;
 use datafusion_distributed::{
     DistributedExt, ExecuteTaskRequest, MaybeEncoded, ProducerHead, SetPlanRequest, TaskKey,
 };
@@ -18,6 +18,7 @@ use futures::StreamExt;
 use http::HeaderMap;
 use url::Url;
 
+use super::channels::Channels;
 use super::fleet::place;
 use super::place::{QueryPlace, Secret};
 use super::refusal::Refusal;
@@ -51,18 +52,13 @@ fn half(session: &LawfulSession) -> Arc<dyn ExecutionPlan> {
 fn a_worker_stands_where_the_place_says_or_not_at_all() {
     let world = fresh();
     let team = team(&world, 1);
-    let bench = Bench {
-        engine: Arc::clone(&team.elsewhere[0]),
-        secret: secret(),
-        channels: DefaultChannelResolver::default(),
-    };
+    let bench = Bench::new(Arc::clone(&team.elsewhere[0]), secret());
     let session = world.open("marketing");
     let good = place_of(&session);
     let stand = |change: &dyn Fn(&mut QueryPlace)| {
         let mut place = good.clone();
         change(&mut place);
-        let stood = world.runtime.block_on(bench.stand(&place));
-        stood.map(|(gate, _)| gate)
+        world.runtime.block_on(bench.gate_at(&place))
     };
     let gate = stand(&|_| {}).expect("the control");
     assert_eq!(gate.declared, session.gate.declared);
@@ -146,6 +142,29 @@ fn a_worker_stands_where_the_place_says_or_not_at_all() {
     assert!(nowhere.is_ok(), "the position waits, the verdicts decide");
 }
 
+/// Stages of a query wait for one another, so its tasks share one turn; another query is refused rather than waited with.
+#[test]
+fn a_worker_works_on_so_many_queries_and_refuses_the_next() {
+    let world = fresh();
+    let team = team(&world, 1);
+    let bench = Bench::new(Arc::clone(&team.elsewhere[0]), secret());
+    let places: Vec<QueryPlace> = (0..5)
+        .map(|_| {
+            world.clock.tick();
+            place_of(&world.open("marketing"))
+        })
+        .collect();
+    let turn = |place| bench.turn_at(&places[place]);
+    let mut held: Vec<_> = (0..4).map(|place| turn(place).expect("a turn")).collect();
+    assert_eq!(turn(4).expect_err("no turn"), Refusal::Busy);
+    // A further task of the first.
+    held.push(turn(0).expect("the same turn"));
+    drop(held.remove(0));
+    assert_eq!(turn(4).expect_err("no turn"), Refusal::Busy);
+    held.clear();
+    assert!(turn(4).is_ok());
+}
+
 /// The number of a query, which a worker takes once.
 static QUERY: AtomicU64 = AtomicU64::new(1);
 
@@ -157,15 +176,15 @@ fn send(
     codec: impl PhysicalExtensionCodec + 'static,
     plan: &Arc<dyn ExecutionPlan>,
 ) -> Result<(), String> {
-    let url = Url::parse(&format!("http://{}", team.workers[0].address())).expect("an address");
+    let url = Url::parse(&format!("unix://{}", team.sockets[0].display())).expect("an address");
     world.runtime.block_on(async {
         let state = SessionContext::new().state();
         let state = datafusion::execution::SessionStateBuilder::new_from_existing(state)
             .with_distributed_user_codec(codec)
-            .with_distributed_channel_resolver(DefaultChannelResolver::default())
+            .with_distributed_channel_resolver(Channels::default())
             .build();
-        let channel = DefaultChannelResolver::default().get_channel(&url).await;
-        let mut client = create_worker_client(channel.expect("connected"));
+        let channel = Channels::default().channel(&url);
+        let mut client = create_worker_client(channel.expect("a socket"));
         let task_key = TaskKey {
             query_id: uuid::Uuid::from_u128(QUERY.fetch_add(1, Ordering::SeqCst).into()),
             stage_id: 1,

@@ -1,20 +1,21 @@
 //! The side that has the gate: opens a sealed place and works on its share of a plan.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion_distributed::grpc::DefaultChannelResolver;
 use datafusion_distributed::{
     DistributedExt, WorkerPlanRewriteEvent, WorkerPlanRewriteEventResponse, WorkerQueryContext,
 };
 use tokio::runtime::Runtime;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
+use super::channels::Channels;
 use super::nodes;
 use super::place::{QueryPlace, Secret, Verdicts};
 use super::refusal::Refusal;
@@ -27,35 +28,36 @@ use crate::session::introduce;
 use crate::sql::state;
 use crate::workers;
 
+/// Gates that are kept for further tasks of their queries.
+const GATES: usize = 16;
+
 /// A worker that serves; it ends when it is dropped, and what it worked on fails.
 pub struct Worker {
     runtime: Option<Runtime>,
-    address: SocketAddr,
 }
 
 impl Worker {
-    /// Serves coordinators that share the secret, on threads of its own. What it reads, it reads as `engine` does; the
-    /// memory of one query in [`crate::Limits`] is that of one task here.
+    /// Serves coordinators that share the secret, on threads of its own. What it reads, it reads as `engine` does; of the
+    /// [`crate::Limits`], `concurrent` bounds the queries that it works on, and `memory_bytes` each task of one.
     ///
     /// # Errors
     /// The threads cannot be had, or the listener is of no use.
-    pub fn serve(engine: Arc<Engine>, secret: Secret, listener: TcpListener) -> Result<Self> {
+    pub fn serve(engine: Arc<Engine>, secret: Secret, listener: UnixListener) -> Result<Self> {
         let unusable = |error: std::io::Error| {
             tracing::error!(%error, "a worker cannot listen");
-            Error::unavailable("worker", "the worker cannot listen on its port")
+            Error::unavailable("worker", "the worker cannot listen on its socket")
         };
         let runtime = workers::runtime("assent-worker").map_err(unusable)?;
-        let address = listener.local_addr().map_err(unusable)?;
         listener.set_nonblocking(true).map_err(unusable)?;
-        let incoming = {
+        let listener = {
             let _within = runtime.enter();
-            TcpIncoming::from(tokio::net::TcpListener::from_std(listener).map_err(unusable)?)
+            tokio::net::UnixListener::from_std(listener).map_err(unusable)?
         };
-        let bench = Bench {
-            engine,
-            secret,
-            channels: DefaultChannelResolver::default(),
-        };
+        let incoming = futures::stream::unfold(listener, |listener| async {
+            let accepted = listener.accept().await;
+            Some((accepted.map(|(stream, _)| stream), listener))
+        });
+        let bench = Bench::new(engine, secret);
         let doorkeeper = bench.clone();
         let knock = move |request: Request<()>| doorkeeper.let_in(request);
         let worker = datafusion_distributed::Worker::from_session_builder(move |query| {
@@ -76,14 +78,7 @@ impl Worker {
         metrics::works();
         Ok(Self {
             runtime: Some(runtime),
-            address,
         })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 }
 
@@ -97,21 +92,50 @@ impl Drop for Worker {
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Worker").finish_non_exhaustive()
     }
 }
+
+/// Where a query stands here: the gate, and the tables behind it.
+#[derive(Clone)]
+struct Stood {
+    gate: Gate,
+    shapes: Vec<Shape>,
+}
+
+/// The gate of a place, built once, and the turn of the tasks that use it just now.
+#[derive(Default)]
+struct Post {
+    stood: OnceCell<Stood>,
+    turn: Mutex<Weak<OwnedSemaphorePermit>>,
+}
+
+/// Held by each task of a query for as long as the task is there.
+struct Held(#[expect(dead_code, reason = "it is held")] Arc<OwnedSemaphorePermit>);
 
 /// What a worker works with.
 #[derive(Clone)]
 pub(super) struct Bench {
-    pub(super) engine: Arc<Engine>,
-    pub(super) secret: Secret,
-    pub(super) channels: DefaultChannelResolver,
+    engine: Arc<Engine>,
+    secret: Secret,
+    channels: Channels,
+    turns: Arc<Semaphore>,
+    /// The latest places, by digest.
+    places: Arc<Mutex<VecDeque<(String, Arc<Post>)>>>,
 }
 
 impl Bench {
+    pub(super) fn new(engine: Arc<Engine>, secret: Secret) -> Self {
+        let turns = engine.limits.concurrent.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            engine,
+            secret,
+            channels: Channels::default(),
+            turns: Arc::new(Semaphore::new(turns)),
+            places: Arc::default(),
+        }
+    }
+
     fn opened(&self, headers: &http::HeaderMap) -> Result<QueryPlace, Refusal> {
         let (now, valid) = (self.engine.clock.now(), self.engine.limits.timeout);
         QueryPlace::opened(headers, &self.secret, now, valid)
@@ -131,9 +155,8 @@ impl Bench {
 
     /// The engine of one task: our functions, our list of nodes, and leaves that are read through a gate for the place.
     async fn session(&self, query: WorkerQueryContext) -> Result<SessionState, DataFusionError> {
-        let session = self.session_at(query).await;
-        metrics::worked(session.as_ref().err().map(|refusal| refusal.code()));
-        session.map_err(|refusal| {
+        self.session_at(query).await.map_err(|refusal| {
+            metrics::worked(Some(refusal.code()));
             tracing::warn!(%refusal, "a plan was refused");
             refusal.into()
         })
@@ -141,9 +164,14 @@ impl Bench {
 
     async fn session_at(&self, mut query: WorkerQueryContext) -> Result<SessionState, Refusal> {
         let place = self.opened(&query.headers)?;
-        let (gate, shapes) = self.stand(&place).await?;
+        let post = self.post(&place.digest());
+        let held = self.take_turn(&post)?;
+        let stood = post.stood.get_or_try_init(|| self.stand(&place)).await?;
+        let Stood { gate, shapes } = stood.clone();
         let config = query.builder.config().take().unwrap_or_default();
-        let config = config.with_batch_size(place.batch_rows.max(1));
+        let config = config
+            .with_batch_size(place.batch_rows.max(1))
+            .with_extension(Arc::new(Held(held)));
         let built = state::of_worker(
             config,
             &self.engine.limits,
@@ -153,9 +181,9 @@ impl Bench {
         let builder: SessionStateBuilder = built.map_err(|_| Refusal::Failed)?;
         let codec = LeafCodec::reading(place.digest(), gate, shapes);
         let vet = |event: WorkerPlanRewriteEvent<'_>| {
-            nodes::vet(&event.plan).inspect_err(|refusal| {
-                metrics::worked(Some(refusal.code()));
-            })?;
+            let vetted = nodes::vet(&event.plan);
+            metrics::worked(vetted.err().map(Refusal::code));
+            vetted?;
             Ok(WorkerPlanRewriteEventResponse::new(event.plan))
         };
         builder
@@ -168,8 +196,34 @@ impl Bench {
             .map_err(|_| Refusal::Failed)
     }
 
+    /// What is kept for a place, whose tasks come one by one.
+    fn post(&self, digest: &str) -> Arc<Post> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, post)) = places.iter().find(|(known, _)| known == digest) {
+            return Arc::clone(post);
+        }
+        if places.len() == GATES {
+            places.pop_front();
+        }
+        let post = Arc::<Post>::default();
+        places.push_back((digest.to_owned(), Arc::clone(&post)));
+        post
+    }
+
+    /// The turn of a place's query. Nobody waits for one: stages of a query wait for one another.
+    fn take_turn(&self, post: &Post) -> Result<Arc<OwnedSemaphorePermit>, Refusal> {
+        let mut turn = post.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = turn.upgrade() {
+            return Ok(held);
+        }
+        let free = Arc::clone(&self.turns).try_acquire_owned();
+        let held = Arc::new(free.map_err(|_| Refusal::Busy)?);
+        *turn = Arc::downgrade(&held);
+        Ok(held)
+    }
+
     /// A gate at the place.
-    pub(super) async fn stand(&self, place: &QueryPlace) -> Result<(Gate, Vec<Shape>), Refusal> {
+    async fn stand(&self, place: &QueryPlace) -> Result<Stood, Refusal> {
         let permit = &self.engine.stores.permit;
         let position = permit.reach(&place.position).await;
         let position = position.map_err(|error| {
@@ -219,8 +273,10 @@ impl Bench {
                     position,
                     registry: Arc::clone(&registry),
                 };
-                let shapes = gate::visible(&registry, &purpose.categories);
-                (Gate::on(&engine, &purpose, foundation), shapes)
+                Stood {
+                    shapes: gate::visible(&registry, &purpose.categories),
+                    gate: Gate::on(&engine, &purpose, foundation),
+                }
             }))
         };
         let limit = self.engine.limits.timeout;
@@ -229,5 +285,18 @@ impl Bench {
             tracing::warn!(code = error.code(), "a gate could not be built");
             Refusal::Failed
         })?
+    }
+}
+
+#[cfg(test)]
+impl Bench {
+    /// A gate at the place.
+    pub(super) async fn gate_at(&self, place: &QueryPlace) -> Result<Gate, Refusal> {
+        Ok(self.stand(place).await?.gate)
+    }
+
+    /// A turn for the query of the place.
+    pub(super) fn turn_at(&self, place: &QueryPlace) -> Result<Arc<OwnedSemaphorePermit>, Refusal> {
+        self.take_turn(&self.post(&place.digest()))
     }
 }

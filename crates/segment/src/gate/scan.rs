@@ -238,7 +238,10 @@ impl ExecutionPlan for LawfulScanExec {
         let inputs = Arc::clone(&self.inputs);
         let schema = Arc::clone(&self.schema);
         let plan = Arc::clone(&self.plan);
-        let place = self.share.start + partition;
+        let place = self.share.clone().nth(partition).ok_or_else(|| {
+            // Beyond it lies what another task reads.
+            external(Error::internal("gate", "there is no such partition"))
+        })?;
         builder.spawn_blocking(move || {
             let list = plan.get(place).map_or(&[][..], Vec::as_slice);
             let mut wanted = true;

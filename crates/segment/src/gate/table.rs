@@ -19,7 +19,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use super::columns::Shape;
 use super::place::Gate;
 use super::scan::{LawfulScanExec, external};
-use crate::distribution::ForMany;
+use crate::distribution::{ForMany, LEAST_PARTITIONS};
 
 /// The name of the one catalog and of its one schema.
 pub(crate) const CATALOG: &str = "lawful";
@@ -69,7 +69,7 @@ impl TableProvider for LawfulTable {
         let gate = Arc::clone(gate);
         let shape = Arc::clone(&self.shape);
         let for_many = session.config().get_extension::<ForMany>().is_some();
-        let least = if for_many { 2 } else { 1 };
+        let least = if for_many { LEAST_PARTITIONS } else { 1 };
         let plan = move || LawfulScanExec::plan(gate, &shape, schema, least);
         let plan = tokio::task::spawn_blocking(plan)
             .await

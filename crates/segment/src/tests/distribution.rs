@@ -1,7 +1,9 @@
 //! Several workers, each with an index of its own, beside the one process that could answer alone.
 
-use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use assent_consent::Timestamp;
@@ -19,6 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(300);
 pub struct Team {
     pub engine: Arc<Engine>,
     pub workers: Vec<Worker>,
+    /// Where they listen.
+    pub sockets: Vec<PathBuf>,
     /// What the workers work with.
     pub elsewhere: Vec<Arc<Engine>>,
 }
@@ -32,7 +36,8 @@ impl Team {
     /// Must be called within a runtime.
     pub async fn of(house: &House, clock: &Standstill, limits: &Limits, size: usize) -> Self {
         let random = || Arc::new(Repeating::default());
-        let (mut workers, mut elsewhere) = (Vec::new(), Vec::new());
+        static SOCKET: AtomicUsize = AtomicUsize::new(0);
+        let (mut workers, mut sockets, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..size {
             let patience = Config {
                 barrier_timeout: PATIENCE,
@@ -40,17 +45,20 @@ impl Team {
             };
             let stores = house.stores_elsewhere(patience).await;
             let engine = Engine::new(stores, clock.clock(), random(), limits.clone());
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let number = SOCKET.fetch_add(1, Ordering::SeqCst);
+            let socket = house.dir.path().join(format!("{number}.sock"));
+            let listener = UnixListener::bind(&socket).expect("a socket");
+            sockets.push(socket);
             let worker = Worker::serve(Arc::clone(&engine), secret(), listener);
             workers.push(worker.expect("a worker"));
             elsewhere.push(engine);
         }
-        let addresses: Vec<SocketAddr> = workers.iter().map(Worker::address).collect();
-        let fleet = Fleet::new(&addresses, 1, secret());
+        let fleet = Fleet::new(&sockets, 1, secret());
         let (stores, limits) = (house.stores(), limits.clone());
         Self {
             engine: Engine::with_fleet(stores, clock.clock(), random(), limits, fleet),
             workers,
+            sockets,
             elsewhere,
         }
     }
