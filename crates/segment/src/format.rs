@@ -5,6 +5,7 @@
 //! longer than the values it is made of.
 
 mod figures;
+mod size;
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -19,6 +20,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+pub(crate) use self::size::bytes_of;
 use crate::engine::Limits;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -144,15 +146,6 @@ pub(crate) fn encode_within(
         return Err(too_many_bytes(most));
     }
     outcome.map(|()| written.bytes)
-}
-
-/// The bytes of a batch's values: those it shares with other columns as often as it shows them, those of the rows it was
-/// sliced out of not at all.
-pub(crate) fn bytes_of(batch: &RecordBatch) -> Result<usize> {
-    batch.columns().iter().try_fold(0_usize, |sum, column| {
-        let bytes = column.to_data().get_slice_memory_size().map_err(failed)?;
-        Ok(sum.saturating_add(bytes))
-    })
 }
 
 /// The refusal of a result that is too large.

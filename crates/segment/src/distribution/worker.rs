@@ -104,8 +104,9 @@ struct Stood {
 }
 
 /// The gate of a place, built once, and the turn of the tasks that use it just now.
-#[derive(Default)]
 struct Post {
+    /// Of the place.
+    digest: String,
     stood: OnceCell<Stood>,
     turn: Mutex<Weak<OwnedSemaphorePermit>>,
 }
@@ -120,8 +121,8 @@ pub(super) struct Bench {
     secret: Secret,
     channels: Channels,
     turns: Arc<Semaphore>,
-    /// The latest places, by digest.
-    places: Arc<Mutex<VecDeque<(String, Arc<Post>)>>>,
+    /// Of the latest places.
+    posts: Arc<Mutex<VecDeque<Arc<Post>>>>,
 }
 
 impl Bench {
@@ -132,7 +133,7 @@ impl Bench {
             secret,
             channels: Channels::default(),
             turns: Arc::new(Semaphore::new(turns)),
-            places: Arc::default(),
+            posts: Arc::default(),
         }
     }
 
@@ -198,15 +199,19 @@ impl Bench {
 
     /// What is kept for a place, whose tasks come one by one.
     fn post(&self, digest: &str) -> Arc<Post> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, post)) = places.iter().find(|(known, _)| known == digest) {
+        let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(post) = posts.iter().find(|post| post.digest == digest) {
             return Arc::clone(post);
         }
-        if places.len() == GATES {
-            places.pop_front();
+        if posts.len() == GATES {
+            posts.pop_front();
         }
-        let post = Arc::<Post>::default();
-        places.push_back((digest.to_owned(), Arc::clone(&post)));
+        let post = Arc::new(Post {
+            digest: digest.to_owned(),
+            stood: OnceCell::new(),
+            turn: Mutex::default(),
+        });
+        posts.push_back(Arc::clone(&post));
         post
     }
 

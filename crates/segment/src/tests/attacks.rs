@@ -323,6 +323,26 @@ fn bytes_of(batches: &[RecordBatch]) -> Vec<u8> {
     bytes
 }
 
+/// In a row group the denied have rows, too; where a batch of an answer ends must not tell of them.
+#[test]
+fn where_batches_are_cut_tells_of_nobody() {
+    let world = world();
+    let snapshot = Snapshot::latest(&world.house.profiles());
+    let snapshot = snapshot.expect("profiles").expect("a manifest");
+    for (table, sql) in [
+        (Table::Members, "SELECT * FROM members"),
+        (Table::Events, "SELECT event_id FROM events"),
+    ] {
+        assert!(
+            snapshot.files(table).len() > 1,
+            "the control: each ends a batch"
+        );
+        let result = world.ask("marketing", sql).expect(sql);
+        let sizes: Vec<usize> = result.batches.iter().map(RecordBatch::num_rows).collect();
+        assert_eq!(sizes, [result.rows], "{sql}");
+    }
+}
+
 #[test]
 fn no_denied_byte_travels_under_the_surface() {
     let world = world();
