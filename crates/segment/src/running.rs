@@ -268,7 +268,7 @@ pub(crate) struct Planned {
     judged: LogicalPlan,
     pub(crate) plan: LogicalPlan,
     /// How many rows a batch of it may have.
-    batch_rows: usize,
+    pub(crate) batch_rows: usize,
 }
 
 /// A statement whose segments are known to the engine.

@@ -34,7 +34,7 @@ pub(crate) const LEAST_PARTITIONS: usize = 2;
 /// For how long workers that were too slow are not asked again.
 const REST: Duration = Duration::from_secs(30);
 /// How long a worker may take to accept a connection.
-const ACCEPT: Duration = Duration::from_millis(250);
+const ACCEPT: Duration = Duration::from_secs(1);
 
 /// The workers that an engine may ask for help. They are reached over sockets of this machine that their owner alone can
 /// open: nobody else can take the place of one.
