@@ -145,7 +145,7 @@ fn five_thousand_generated_queries_agree() {
 fn generated_queries_agree_when_workers_help() {
     let report = Campaign {
         seed: 60_000,
-        towns: 12,
+        towns: 4,
         queries: QUERIES / 2,
         workers: 3,
         until: None,
@@ -154,7 +154,7 @@ fn generated_queries_agree_when_workers_help() {
     println!("{report}");
     report.assert_agreement();
     let [answered, again] = report.by_workers;
-    assert!(answered > 300, "{answered} by workers, {again} again");
+    assert!(answered > 100, "{answered} by workers, {again} again");
 }
 
 /// The control of the comparison: with any of these guards off it finds a difference, sooner or later. In the town it
