@@ -56,8 +56,8 @@ pub(crate) struct Outcomes {
 }
 
 impl Fleet {
-    /// Workers on these sockets, absolute and of letters that need no escape in a URL, which share the secret. A table of more than `rows` lawful rows is read by one worker
-    /// for every `rows` of them.
+    /// Workers on these sockets, which share the secret; the paths are absolute, of letters that need no escape in a URL. A
+    /// table of more than `rows` lawful rows is read by one worker for every `rows` of them.
     #[must_use]
     pub fn new(sockets: &[PathBuf], rows: usize, secret: Secret) -> Self {
         let url = |socket: &PathBuf| Url::parse(&format!("unix://{}", socket.display())).ok();
@@ -130,10 +130,7 @@ impl Fleet {
             .query_planner()
             .create_physical_plan(&plan, &state)
             .await?;
-        if !plan.is::<DistributedExec>() {
-            return Ok(None);
-        }
-        if nodes::vet_whole(&plan).is_err() {
+        if !plan.is::<DistributedExec>() || nodes::vet_whole(&plan).is_err() {
             return Ok(None);
         }
         Ok(Some(Shared {

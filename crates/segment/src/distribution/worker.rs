@@ -1,6 +1,6 @@
 //! The side that has the gate: opens a sealed place and works on its share of a plan.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::fmt;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -27,9 +27,6 @@ use crate::metrics;
 use crate::session::introduce;
 use crate::sql::state;
 use crate::workers;
-
-/// Gates that are kept for further tasks of their queries.
-const GATES: usize = 16;
 
 /// A worker that serves; it ends when it is dropped, and what it worked on fails.
 pub struct Worker {
@@ -103,16 +100,12 @@ struct Stood {
     shapes: Vec<Shape>,
 }
 
-/// The gate of a place, built once, and the turn of the tasks that use it just now.
+/// The gate of a place, built once, and the turn of its query. Each task of the query holds it for as long as the task is
+/// there, and nobody else: a gate holds files, which may not stay when somebody was erased (I8).
 struct Post {
-    /// Of the place.
-    digest: String,
     stood: OnceCell<Stood>,
-    turn: Mutex<Weak<OwnedSemaphorePermit>>,
+    _turn: OwnedSemaphorePermit,
 }
-
-/// Held by each task of a query for as long as the task is there.
-struct Held(#[expect(dead_code, reason = "it is held")] Arc<OwnedSemaphorePermit>);
 
 /// What a worker works with.
 #[derive(Clone)]
@@ -121,8 +114,8 @@ pub(super) struct Bench {
     secret: Secret,
     channels: Channels,
     turns: Arc<Semaphore>,
-    /// Of the latest places.
-    posts: Arc<Mutex<VecDeque<Arc<Post>>>>,
+    /// Of the places that are worked on, by digest.
+    posts: Arc<Mutex<HashMap<String, Weak<Post>>>>,
 }
 
 impl Bench {
@@ -165,14 +158,13 @@ impl Bench {
 
     async fn session_at(&self, mut query: WorkerQueryContext) -> Result<SessionState, Refusal> {
         let place = self.opened(&query.headers)?;
-        let post = self.post(&place.digest());
-        let held = self.take_turn(&post)?;
-        let stood = post.stood.get_or_try_init(|| self.stand(&place)).await?;
-        let Stood { gate, shapes } = stood.clone();
+        let post = self.post(&place.digest())?;
+        let stood = post.stood.get_or_try_init(|| self.stand(&place));
+        let Stood { gate, shapes } = stood.await?.clone();
         let config = query.builder.config().take().unwrap_or_default();
         let config = config
             .with_batch_size(place.batch_rows.max(1))
-            .with_extension(Arc::new(Held(held)));
+            .with_extension(post);
         let built = state::of_worker(
             config,
             &self.engine.limits,
@@ -184,7 +176,7 @@ impl Bench {
         let vet = |event: WorkerPlanRewriteEvent<'_>| {
             let vetted = nodes::vet(&event.plan);
             metrics::worked(vetted.err().map(Refusal::code));
-            vetted?;
+            vetted.inspect_err(|refusal| tracing::warn!(%refusal, "a plan was refused"))?;
             Ok(WorkerPlanRewriteEventResponse::new(event.plan))
         };
         builder
@@ -197,34 +189,20 @@ impl Bench {
             .map_err(|_| Refusal::Failed)
     }
 
-    /// What is kept for a place, whose tasks come one by one.
-    fn post(&self, digest: &str) -> Arc<Post> {
+    /// The post of a place, whose tasks come one by one. Nobody waits for a turn: stages of a query wait for one another.
+    fn post(&self, digest: &str) -> Result<Arc<Post>, Refusal> {
         let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(post) = posts.iter().find(|post| post.digest == digest) {
-            return Arc::clone(post);
+        if let Some(post) = posts.get(digest).and_then(Weak::upgrade) {
+            return Ok(post);
         }
-        if posts.len() == GATES {
-            posts.pop_front();
-        }
+        posts.retain(|_, post| post.strong_count() > 0);
+        let turn = Arc::clone(&self.turns).try_acquire_owned();
         let post = Arc::new(Post {
-            digest: digest.to_owned(),
             stood: OnceCell::new(),
-            turn: Mutex::default(),
+            _turn: turn.map_err(|_| Refusal::Busy)?,
         });
-        posts.push_back(Arc::clone(&post));
-        post
-    }
-
-    /// The turn of a place's query. Nobody waits for one: stages of a query wait for one another.
-    fn take_turn(&self, post: &Post) -> Result<Arc<OwnedSemaphorePermit>, Refusal> {
-        let mut turn = post.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = turn.upgrade() {
-            return Ok(held);
-        }
-        let free = Arc::clone(&self.turns).try_acquire_owned();
-        let held = Arc::new(free.map_err(|_| Refusal::Busy)?);
-        *turn = Arc::downgrade(&held);
-        Ok(held)
+        posts.insert(digest.to_owned(), Arc::downgrade(&post));
+        Ok(post)
     }
 
     /// A gate at the place.
@@ -300,8 +278,8 @@ impl Bench {
         Ok(self.stand(place).await?.gate)
     }
 
-    /// A turn for the query of the place.
-    pub(super) fn turn_at(&self, place: &QueryPlace) -> Result<Arc<OwnedSemaphorePermit>, Refusal> {
-        self.take_turn(&self.post(&place.digest()))
+    /// What a task of the place's query holds.
+    pub(super) fn held_at(&self, place: &QueryPlace) -> Result<impl Sized, Refusal> {
+        self.post(&place.digest())
     }
 }
